@@ -1,0 +1,7 @@
+"""Reusable Keras 3 layers and models: maxout, PReLU, stateful LSTM forecasting."""
+
+from . import layers, models
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "layers", "models"]

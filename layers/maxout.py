@@ -1,0 +1,90 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class Maxout(keras.layers.Layer):
+    """Keeps the largest feature of each group.
+
+    `output[..., u] = max over p of inputs[..., p * num_units + u]`
+
+    After a `Dense` or convolution with `num_units * pieces` outputs this is the maxout unit of
+    Goodfellow et al.: a learned, convex, piecewise linear activation. It needs `pieces` times the
+    weights of a plain layer, so prefer ReLU where parameters are scarce. Arguments and grouping
+    are those of `tfa.layers.Maxout`, which it replaces.
+
+    Where several pieces tie, the gradient is shared equally among them, as in
+    `tf.reduce_max`.
+
+    Args:
+        num_units: Positive integer. Features that remain on `axis`; must divide the number that
+            comes in.
+        axis: Integer, the axis of the features. It cannot be the batch axis, 0. Default -1.
+        **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
+
+    Input shape: any with at least two axes, e.g. `(batch, ..., features)`. Dimensions may be
+    unknown. A mask passes through unchanged.
+
+    Output shape: the same with `num_units` on `axis`.
+
+    Raises:
+        ValueError: `num_units` is not a positive integer, `axis` is 0 or outside the input's rank,
+            or `axis` holds a number of features that `num_units` does not divide.
+
+    Example:
+
+    >>> x = np.array([[1.0, 5.0, 2.0, 4.0]])
+    >>> kerazoo.layers.Maxout(2)(x)  # groups (1, 2) and (5, 4)
+    <tf.Tensor: shape=(1, 2), dtype=float32, numpy=array([[2., 5.]], dtype=float32)>
+
+    References:
+        Goodfellow et al., 2013, Maxout Networks, https://arxiv.org/abs/1302.4389
+    """
+
+    def __init__(self, num_units, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(num_units, bool) or not isinstance(num_units, int) or num_units < 1:
+            raise ValueError(
+                f"`num_units` must be a positive integer. Received: num_units={num_units!r}"
+            )
+        if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
+            raise ValueError(
+                f"`axis` must be an integer other than 0, the batch axis. Received: axis={axis!r}"
+            )
+        self.num_units = num_units
+        self.axis = axis
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self._feature_axis(input_shape)
+
+    def call(self, inputs):
+        axis = self._feature_axis(inputs.shape)
+        shape = list(ops.shape(inputs))
+        # (..., features, ...) -> (..., pieces, num_units, ...)
+        grouped = ops.reshape(inputs, [*shape[:axis], -1, self.num_units, *shape[axis + 1 :]])
+        return ops.max(grouped, axis=axis)
+
+    def compute_output_shape(self, input_shape):
+        axis = self._feature_axis(input_shape)
+        return (*input_shape[:axis], self.num_units, *input_shape[axis + 1 :])
+
+    def get_config(self):
+        return {**super().get_config(), "num_units": self.num_units, "axis": self.axis}
+
+    def _feature_axis(self, shape):
+        """The feature axis counted from the front, once the shape is known to fit."""
+        rank = len(shape)
+        axis = self.axis if self.axis > 0 else rank + self.axis
+        if not 0 < axis < rank:
+            raise ValueError(
+                f"`axis` must be one of an input's {rank} axes and not the batch axis. "
+                f"Received: axis={self.axis}, input_shape={tuple(shape)}"
+            )
+        if shape[axis] is not None and shape[axis] % self.num_units:
+            raise ValueError(
+                "`num_units` must divide the number of features on `axis`. "
+                f"Received: num_units={self.num_units}, axis={self.axis}, "
+                f"input_shape={tuple(shape)}"
+            )
+        return axis

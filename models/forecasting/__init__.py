@@ -1,0 +1,3 @@
+"""Forecasting time series: the recurrent forecaster, its baselines and its measures."""
+
+__all__ = []

@@ -1,0 +1,106 @@
+"""Every public object, held against the promises of its kind (checks.py)."""
+
+import configparser
+import doctest
+import inspect
+import pathlib
+import sys
+
+import checks
+import examples
+import keras
+import numpy as np
+import pytest
+
+import kerazoo
+
+OBJECTS = checks.public_objects()
+CLASSES = checks.public_classes()
+LAYERS = {name: cls for name, cls in CLASSES.items() if issubclass(cls, keras.layers.Layer)}
+
+
+def example_of(cls):
+    assert cls in examples.EXAMPLES, f"{cls.__name__} is public: add one to tests/examples.py"
+    return examples.EXAMPLES[cls]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class_has_an_example(name):
+    example_of(CLASSES[name])
+
+
+@pytest.mark.parametrize("name", [n for n, c in CLASSES.items() if hasattr(c, "get_config")])
+def test_config(name):
+    checks.check_config(example_of(CLASSES[name]).make)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name):
+    example = example_of(LAYERS[name])
+    if isinstance(example, examples.Layer):
+        checks.check_layer(example.make, example.input_shape)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_docstring(name):
+    """Says what it does, and its example runs and prints what it says."""
+    text = inspect.getdoc(OBJECTS[name])
+    assert text
+    names = {"kerazoo": kerazoo, "keras": keras, "np": np}
+    test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    assert test.examples, f"{name} shows no example"
+    report = []
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
+    )
+    runner.run(test, out=report.append)
+    assert not report, "".join(report)
+
+
+def test_layers_load_in_a_fresh_process(tmp_path):
+    made = [e for e in examples.EXAMPLES.values() if isinstance(e, examples.Layer)]
+    for i, example in enumerate(made):
+        model = checks.layer_model(example.make, example.input_shape)
+        x = checks.sample(example.input_shape)
+        model.save(tmp_path / f"{i}.keras")
+        np.savez(tmp_path / f"{i}.npz", x, *checks.flat(model(x)))
+    printed = checks.run_in_fresh_process(
+        """
+        import pathlib, sys
+        import keras, kerazoo, numpy as np
+        for path in pathlib.Path(sys.argv[1]).glob("*.keras"):
+            model = keras.saving.load_model(path, safe_mode=True)
+            x, *expected = np.load(path.with_suffix(".npz")).values()
+            found = keras.tree.flatten(model(x))
+            assert len(found) == len(expected)
+            for a, b in zip(found, expected):
+                np.testing.assert_array_equal(np.asarray(a), b)
+            print("same", path.stem)
+        """,
+        tmp_path,
+    )
+    assert printed.count("same") == len(made)
+
+
+def test_package_is_imported_once():
+    """A checkout imported under two names would register two classes under one."""
+    copies = {
+        id(module)
+        for module in list(sys.modules.values())
+        if getattr(module, "__file__", None) == kerazoo.__file__
+    }
+    assert len(copies) == 1
+
+
+def test_packages_in_setup_cfg_are_the_folders():
+    """An editable install hides a folder that `packages` forgets; a wheel lacks it."""
+    root = pathlib.Path(kerazoo.__file__).parent
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    listed = set(setup["options"]["packages"].split())
+    parts = [
+        path.parent.relative_to(root).parts
+        for path in root.rglob("__init__.py")
+        if not path.relative_to(root).parts[0].startswith(".")
+    ]
+    assert listed == {".".join(("kerazoo", *p)) for p in parts}
