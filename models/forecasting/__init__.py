@@ -1,3 +1,19 @@
 """Forecasting time series: the recurrent forecaster, its baselines and its measures."""
 
-__all__ = []
+from .backtest import Backtest
+from .linear_autoregression import LinearAutoregression
+from .mase import mase
+from .pack_series import pack_series
+from .rmse import rmse
+from .seasonal_naive import SeasonalNaive
+from .stateful_lstm_forecaster import StatefulLSTMForecaster
+
+__all__ = [
+    "Backtest",
+    "LinearAutoregression",
+    "SeasonalNaive",
+    "StatefulLSTMForecaster",
+    "mase",
+    "pack_series",
+    "rmse",
+]

@@ -1,0 +1,68 @@
+"""Reads what a user passes as series into arrays that the rest may rely on."""
+
+import numpy as np
+
+MIN_OBSERVED = 2
+
+
+def read_series(series, num_features=None, name="series"):
+    """One series or a list of them, as checked float64 arrays of shape `(time, features)`.
+
+    Returns:
+        A list of arrays, and whether the caller passed a single series rather than a list.
+
+    Raises:
+        TypeError: a series does not hold real numbers.
+        ValueError: a list or a series is empty, has the wrong shape, infinite values, or fewer
+            than two observed (not NaN) values in a feature.
+    """
+    single = not isinstance(series, (list, tuple)) or (
+        len(series) > 0 and all(np.ndim(value) == 0 for value in series)
+    )
+    if single:
+        return [_read_one(series, num_features, name)], True
+    if not series:
+        raise ValueError(f"`{name}` must hold at least one series. Received: {name}={series!r}")
+    return [_read_one(one, num_features, f"{name}[{i}]") for i, one in enumerate(series)], False
+
+
+def _read_one(values, num_features, name):
+    try:
+        array = np.asarray(values)
+        if array.dtype == object and not any(isinstance(v, (str, bytes)) for v in array.flat):
+            array = array.astype("float64")
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`{name}` must be an array of numbers, (time,) or (time, features). "
+            f"Received: {name} of type {type(values).__name__} ({error})"
+        ) from error
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"`{name}` must hold real numbers, with NaN where a value is missing. "
+            f"Received: {name} of dtype {array.dtype}"
+        )
+    array = array.astype("float64")
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise ValueError(
+            f"`{name}` must have shape (time,) or (time, features); several series go in a list. "
+            f"Received: {name} of shape {array.shape}"
+        )
+    if num_features is not None and array.shape[1] != num_features:
+        raise ValueError(
+            f"`{name}` must have {num_features} feature(s) on its last axis; several series go in "
+            f"a list. Received: {name} of shape {np.shape(values)}"
+        )
+    if np.isinf(array).any():
+        raise ValueError(
+            f"`{name}` must be finite, with NaN where a value is missing. "
+            f"Received: an infinite value at time {int(np.isinf(array).any(axis=1).argmax())}"
+        )
+    observed = np.isfinite(array).sum(axis=0)
+    if array.shape[1] == 0 or observed.min() < MIN_OBSERVED:
+        raise ValueError(
+            f"`{name}` must hold at least {MIN_OBSERVED} observed values in each feature. "
+            f"Received: {name} of shape {np.shape(values)} with {observed.tolist()} observed"
+        )
+    return array

@@ -1,0 +1,27 @@
+import numpy as np
+
+from .mase import columns_alike
+
+
+def rmse(y_true, y_pred):
+    """Root mean squared error, in the units of the series.
+
+    `sqrt(mean((y_true - y_pred)**2))`
+
+    Args:
+        y_true: Array `(horizon,)` or `(horizon, features)`. Missing values (NaN) do not count.
+        y_pred: Array of the same shape.
+
+    Returns:
+        Float; with several features, over all their values.
+
+    Raises:
+        ValueError: the shapes differ, or `y_true` is missing throughout.
+
+    Example:
+
+    >>> kerazoo.models.forecasting.rmse([1.0, np.nan, 5.0], [2.0, 0.0, 12.0])
+    5.0
+    """
+    y_true, y_pred = columns_alike(y_true, y_pred)
+    return float(np.sqrt(np.nanmean((y_true - y_pred) ** 2)))

@@ -1,0 +1,606 @@
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ._read_series import read_series
+from .backtest import roll_origin
+from .carried_state import CarriedState
+from .pack_series import forward_fill, pack_series, positive_integer
+from .recurrent_network import RecurrentNetwork
+from .rollout import CompiledNetwork
+from .scaling import TRANSFORMS, Scaling, Units, units_of
+
+# Rows of one compiled call: bounds memory, not what a caller may pass.
+_GROUP = 256
+# Evaluation carries its state too, so the length of its chunks only bounds memory.
+_EVALUATION_STEPS = 256
+_MOST_ROWS = 32
+_LARGEST = {"float16": 65504.0, "float32": 3.4e38, "float64": 1.7e308}
+_NO_COVARIATES = "this model has num_covariates=0"
+_NO_DISTRIBUTION = 'it needs another distribution than "point"'
+
+
+class ForecasterState(NamedTuple):
+    """What a forecaster knows of one or several series after it has seen them.
+
+    `prediction` is its forecast of the next step, in the series' own units.
+    """
+
+    recurrent: tuple
+    last: np.ndarray  # (series, features), the last observed input, in the network's units
+    history: np.ndarray  # (series, m, features), the last season of transformed values
+    units: Units  # of (series, features)
+    prediction: np.ndarray
+    single: bool
+
+
+class _Scaled(NamedTuple):
+    z: np.ndarray  # (time - m, features) in the network's units, NaN where missing
+    y: np.ndarray  # (time, features) transformed, without gaps
+    units: Units
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class StatefulLSTMForecaster(keras.Model):
+    """Forecasts time series with an LSTM whose state follows each series from end to end.
+
+    `h[t], c[t] = LSTM(z[t], h[t - 1], c[t - 1]);  z'[t + 1] = W h[t] + b`
+
+    where `z` is the series in the network's units (see `transform`, `seasonal_difference` and
+    `scaling`). Training is truncated backpropagation through time: each row of a batch reads its
+    series chunk by chunk and carries its state from one chunk to the next, so that the state
+    remembers the whole series while gradients reach back `bptt_steps`. Against
+    `LSTM(stateful=True)`: series may differ in number and length, states begin anew exactly where
+    a series begins, validation leaves the training state alone, and `forecast`, `predict` and
+    `evaluate` take any number of series and change no state.
+
+    Use it where one network should learn from long or from many series. For a single short
+    series a `LinearAutoregression` is often as good: `backtest` prints it beside.
+
+    Args:
+        units: Tuple of positive integers (or one integer), the LSTM layers' widths.
+        num_features: Positive integer, the values a series has at each step.
+        num_covariates: Only 0: covariates are not available yet.
+        initial_state: "zeros", "learned" (trained with the weights) or "noisy" (zeros, with
+            noise added in training). See `kerazoo.layers.InitialState`.
+        distribution: Only "point": one value a step and feature.
+        quantiles: Only None: it belongs to a distribution that is not available yet.
+        dropout: Float in [0, 1), the share of each LSTM layer's outputs dropped in training.
+        scaling: "series" scales each series by its own mean and standard deviation, at forecast
+            time the context's; "global" by those of all training series, learned in the first
+            `fit` and saved; None not at all.
+        transform: None, "log", "log1p" or "sqrt", applied before differencing and scaling, and
+            undone in whatever comes out.
+        seasonal_difference: Whole number of steps `m`; the network then sees
+            `f(y[t]) - f(y[t - m])`. 0 takes no difference.
+        **kwargs: `name`, `dtype` and the other arguments of `keras.Model`.
+
+    A series is an array `(time,)` or `(time, num_features)` of any real dtype; several go in a
+    list and may differ in length. NaN marks a missing value: its target has no weight, and the
+    last value observed before it is fed in. Every series needs at least two observed values in
+    each feature. Forecasts are float64 NumPy arrays in the series' own units; losses and metrics
+    are in the network's.
+
+    Called on a tensor `(batch, time, num_features)` in the network's units, the model returns its
+    one-step predictions of the same shape, from the initial state on.
+
+    Raises:
+        ValueError: an argument is not as described here.
+
+    Example:
+
+    >>> keras.utils.set_random_seed(0)
+    >>> tide = np.sin(np.arange(120) * np.pi / 6)
+    >>> model = kerazoo.models.StatefulLSTMForecaster(units=(8,))
+    >>> model.compile("adam")
+    >>> history = model.fit(tide, epochs=2, verbose=0)
+    >>> model.forecast(12, context=tide).shape
+    (12, 1)
+    >>> [one.shape for one in model.forecast(3, context=[tide, tide[:50]])]
+    [(3, 1), (3, 1)]
+
+    References:
+        Hochreiter and Schmidhuber, 1997, Long Short-Term Memory
+        Williams and Peng, 1990, An Efficient Gradient-Based Algorithm for On-Line Training of
+        Recurrent Network Trajectories (truncated backpropagation through time)
+    """
+
+    def __init__(
+        self,
+        units=(64,),
+        num_features=1,
+        num_covariates=0,
+        initial_state="zeros",
+        distribution="point",
+        quantiles=None,
+        dropout=0.0,
+        scaling="series",
+        transform=None,
+        seasonal_difference=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        units = (units,) if isinstance(units, (int, np.integer)) else tuple(units)
+        if not units:
+            raise ValueError("`units` must name at least one layer's width. Received: units=()")
+        for width in units:
+            positive_integer(width, "units")
+        positive_integer(num_features, "num_features")
+        _one_of("initial_state", initial_state, ("zeros", "learned", "noisy"))
+        _one_of("distribution", distribution, ("point",))
+        _one_of("scaling", scaling, ("series", "global", None))
+        _one_of("transform", transform, tuple(TRANSFORMS))
+        _one_of("num_covariates", num_covariates, (0,))
+        _one_of("quantiles", quantiles, (None,))
+        if seasonal_difference != 0:
+            positive_integer(seasonal_difference, "seasonal_difference")
+        if isinstance(dropout, bool) or not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
+
+        self.units = tuple(int(width) for width in units)
+        self.num_features = int(num_features)
+        self.num_covariates = num_covariates
+        self.initial_state = initial_state
+        self.distribution = distribution
+        self.quantiles = quantiles
+        self.dropout = float(dropout)
+        self.scaling = scaling
+        self.transform = transform
+        self.seasonal_difference = int(seasonal_difference)
+
+        self.network = RecurrentNetwork(
+            self.units,
+            self.num_features,
+            initial_state,
+            self.dropout,
+            dtype=self.dtype_policy,
+            name="network",
+        )
+        self._scaler = Scaling(transform, self.seasonal_difference)
+        self._largest_input = _LARGEST.get(self.compute_dtype, _LARGEST["float32"])
+        self._fit_arguments = None
+        self.build((None, None, self.num_features))
+        self._carried = CarriedState(self.network.state_widths, self.compute_dtype)
+        self._compiled = CompiledNetwork(self.network, self.num_features)
+
+    def build(self, input_shape):
+        self.network.build(input_shape)
+        if self.scaling == "global":
+            # A scale of zero says that none was learned yet.
+            shape = (self.num_features,)
+            self.location = self.add_weight(shape, "zeros", trainable=False, name="location")
+            self.scale = self.add_weight(shape, "zeros", trainable=False, name="scale")
+        self.built = True
+
+    def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None, **kwargs):
+        """Sets optimizer, loss and metrics, as `keras.Model.compile` does.
+
+        Args:
+            optimizer: A Keras optimizer or its name. Default "adam".
+            loss: A Keras loss, its name or a function. It is taken value by value: it sees tensors
+                `(rows, steps, features, 1)`. None: the distribution's own, for "point" the mean
+                squared error.
+            metrics: List of Keras metrics. Missing values and padding do not count in them.
+            weighted_metrics: The same.
+            **kwargs: The other arguments of `keras.Model.compile`.
+        """
+        metrics = [*(metrics or []), *(weighted_metrics or [])]
+        super().compile(
+            optimizer=optimizer, loss=loss or "mse", weighted_metrics=metrics or None, **kwargs
+        )
+
+    def compile_from_config(self, config):
+        config = keras.saving.deserialize_keras_object(config)
+        self.compile(**{name: value for name, value in config.items() if name != "metrics"})
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        series,
+        batch_size=None,
+        bptt_steps=48,
+        epochs=1,
+        covariates=None,
+        validation_data=None,
+        callbacks=None,
+        shuffle=False,
+        verbose="auto",
+        initial_epoch=0,
+        validation_freq=1,
+    ):
+        """Trains on series by truncated backpropagation through time.
+
+        Every observed value counts the same in the loss, whatever the padding. A second `fit`
+        goes on from the weights of the first (and keeps its global scale).
+
+        Args:
+            series: One series or a list of them.
+            batch_size: Positive integer, the rows trained side by side (see `pack_series`).
+                None: one row a series, at most 32.
+            bptt_steps: Positive integer, the steps that gradients reach back.
+            epochs: Integer, passes over all series.
+            covariates: Only None.
+            validation_data: Like `series`; evaluated after each epoch from its own initial state.
+            callbacks: List of Keras callbacks.
+            shuffle: Only False: chunks follow one another in time.
+            verbose: "auto", 0, 1 or 2, Keras's progress bar.
+            initial_epoch: Integer, the epoch to begin with.
+            validation_freq: Integer, validate every so many epochs.
+
+        Returns:
+            Keras's `History`.
+
+        Raises:
+            ValueError, TypeError: an argument is not as described; no weight has changed then.
+        """
+        if shuffle:
+            raise ValueError(
+                "`shuffle` must be False: chunks follow one another in time, and the state of "
+                f"one begins the next. Received: shuffle={shuffle!r}"
+            )
+        _only_none("covariates", covariates, _NO_COVARIATES)
+        arrays, _ = read_series(series, self.num_features, "series")
+        learned = self._learn_scale(arrays)
+        data = self._chunks(arrays, batch_size, bptt_steps, "series", learned)
+        if validation_data is not None:
+            held_out, _ = read_series(validation_data, self.num_features, "validation_data")
+            validation_data = self._chunks(
+                held_out, None, _EVALUATION_STEPS, "validation_data", learned
+            )
+        if learned is not None:
+            self.location.assign(learned.location)
+            self.scale.assign(learned.scale)
+        self._fit_arguments = {
+            "batch_size": batch_size,
+            "bptt_steps": bptt_steps,
+            "epochs": epochs,
+        }
+        self._carried.begin(True, _rows(data))
+        return super().fit(
+            data,
+            epochs=epochs,
+            validation_data=validation_data,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=verbose,
+            initial_epoch=initial_epoch,
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        series=None,
+        covariates=None,
+        batch_size=None,
+        verbose="auto",
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Loss and metrics of one-step predictions, each series from the initial state on.
+
+        Args:
+            series: One series or a list of them.
+            covariates: Only None.
+            batch_size: Positive integer, the rows run side by side; it changes the speed, and
+                the result only where there are more rows than series. None as in `fit`.
+            verbose: "auto", 0, 1 or 2.
+            callbacks: List of Keras callbacks.
+            return_dict: Whether to return a dict by name instead of a list.
+            **kwargs: How Keras's own `fit` hands over its validation data.
+
+        Returns:
+            The loss, or a list or dict of loss and metrics. No state changes.
+        """
+        _only_none("covariates", covariates, _NO_COVARIATES)
+        if series is not None:
+            arrays, _ = read_series(series, self.num_features, "series")
+            kwargs["x"] = self._chunks(arrays, batch_size, _EVALUATION_STEPS, "series")
+        self._carried.begin(False, _rows(kwargs["x"]))
+        return super().evaluate(
+            verbose=verbose, callbacks=callbacks, return_dict=return_dict, **kwargs
+        )
+
+    def predict(self, series, covariates=None):
+        """One-step-ahead predictions, aligned with the series.
+
+        Row `t` is the prediction of `series[t]` from all that came before it; the first
+        `1 + seasonal_difference` rows have no prediction and are NaN. With scaling="series" the
+        scale is that of the whole series.
+
+        Args:
+            series: One series or a list of them.
+            covariates: Only None.
+
+        Returns:
+            Array `(time, features)` in the series' units, or a list of them. No state changes.
+        """
+        _only_none("covariates", covariates, _NO_COVARIATES)
+        scaled, single = self._read_scaled(series, "series")
+        found = []
+        for group in _groups(scaled):
+            x, _ = self._pad([forward_fill(one.z)[:-1] for one in group])
+            for one, z in zip(
+                group, self._compiled.one_step(x).numpy().astype("float64"), strict=True
+            ):
+                steps = self._scaler.undo_one_step(z[: len(one.z) - 1], one.y, one.units)
+                unknown = np.full((len(one.y) - len(steps), self.num_features), np.nan)
+                found.append(np.concatenate([unknown, _finite(steps)]))
+        return found[0] if single else found
+
+    def forecast(
+        self, horizon, context, covariates=None, num_samples=None, quantiles=None, seed=None
+    ):
+        """Forecasts the steps that follow on each context.
+
+        The state is warmed up on the context from the initial state on; then each prediction is
+        the next input. Both happen in one compiled graph.
+
+        Args:
+            horizon: Positive integer, the steps to forecast.
+            context: One series or a list of them: what is known until now.
+            covariates: Only None.
+            num_samples: Only None: a point forecast has no samples.
+            quantiles: Only None: a point forecast has no quantiles.
+            seed: Ignored: a point forecast draws nothing.
+
+        Returns:
+            Array `(horizon, features)` in the series' units, or a list of them. No state changes.
+        """
+        positive_integer(horizon, "horizon")
+        _only_none("covariates", covariates, _NO_COVARIATES)
+        _only_none("num_samples", num_samples, _NO_DISTRIBUTION)
+        _only_none("quantiles", quantiles, _NO_DISTRIBUTION)
+        scaled, single = self._read_scaled(context, "context")
+        found = []
+        for group in _groups(scaled):
+            x, mask = self._pad([forward_fill(one.z) for one in group])
+            predictions = (
+                self._compiled.forecast(x, mask, tf.constant(horizon, "int32"))
+                .numpy()
+                .astype("float64")
+            )
+            for one, z in zip(group, predictions, strict=True):
+                steps = self._scaler.undo_forecast(z, self._history(one), one.units)
+                found.append(_finite(steps))
+        return found[0] if single else found
+
+    def warm_up(self, context):
+        """The state after a context, for `step`.
+
+        Args:
+            context: One series or a list of them.
+
+        Returns:
+            A `ForecasterState`; its `prediction` is the forecast of the next step. With
+            scaling="series" it keeps the context's scale from here on.
+        """
+        scaled, single = self._read_scaled(context, "context")
+        x, mask = self._pad([forward_fill(one.z) for one in scaled])
+        z, recurrent = self._compiled.warm_up(x, mask)
+        units = Units(*map(np.stack, zip(*(one.units for one in scaled), strict=True)))
+        last = np.stack([forward_fill(one.z)[-1] for one in scaled])
+        history = np.stack([self._history(one) for one in scaled])
+        prediction = self._undo_next(z, history, units)
+        return ForecasterState(tuple(recurrent), last, history, units, prediction, single)
+
+    def step(self, x, state):
+        """Takes in one new observation and predicts the next, in the series' units.
+
+        Args:
+            x: The observation: `(features,)` or a number for one series, `(series, features)` or
+                `(series,)` for several. NaN where missing: the last observed one is fed in.
+            state: A `ForecasterState` from `warm_up` or `step`; it is not changed.
+
+        Returns:
+            The prediction of the next observation, `(features,)` or `(series, features)`, and the
+            state after `x`.
+        """
+        expected = (len(state.last), self.num_features)
+        x = np.asarray(x, "float64")
+        if x.size != np.prod(expected) or np.isinf(x).any():
+            raise ValueError(
+                f"`x` must hold one finite (or missing, NaN) value for each of {expected[0]} "
+                f"series and {expected[1]} features. Received: x={x}"
+            )
+        y = self._scaler.check_and_transform(x.reshape(expected), "x")
+        difference = y - state.history[:, 0] if self.seasonal_difference else y
+        z = (difference - state.units.location) / state.units.scale
+        last = np.where(np.isnan(z), state.last, z)
+        history = state.history
+        if self.seasonal_difference:
+            newest = np.where(np.isnan(y), history[:, 0], y)
+            history = np.concatenate([history[:, 1:], newest[:, None]], axis=1)
+        z, recurrent = self._compiled.step(
+            tf.constant(last, self.compute_dtype), list(state.recurrent)
+        )
+        prediction = self._undo_next(z, history, state.units)
+        after = state._replace(
+            recurrent=tuple(recurrent), last=last, history=history, prediction=prediction
+        )
+        return (prediction[0] if state.single else prediction), after
+
+    def backtest(
+        self, series, horizon, start, stride=1, refit=False, season_length=1, verbose="auto"
+    ):
+        """Forecasts from many origins of a known series, and says how far off it was.
+
+        Args:
+            series: One series, `(time,)` or `(time, features)`.
+            horizon: Positive integer, the steps to forecast from each origin.
+            start: Positive integer, the first origin: how many observations are known there.
+            stride: Positive integer, the steps from one origin to the next. The last origin is
+                the last one after which `horizon` steps are known.
+            refit: False forecasts with the weights as they are. True trains anew at each origin
+                on what precedes it, from freshly drawn weights, with the arguments of the last
+                `fit`; a dict gives these arguments instead, for example
+                `{"epochs": 100, "bptt_steps": 24}`. Either way this model's weights stay.
+            season_length: Positive integer, the season of MASE and of the seasonal naive
+                forecast printed beside.
+            verbose: "auto", 0, 1 or 2, the progress bar over the origins.
+
+        Returns:
+            A `Backtest` with `.table()`, `.plot(path)` and `.forecasts`.
+        """
+        if refit is True and self._fit_arguments is None:
+            raise ValueError(
+                "`refit=True` repeats the arguments of the last `fit`, and this model has had "
+                "none: call `fit` first, or pass them, e.g. refit={'epochs': 100}."
+            )
+        return roll_origin(
+            self,
+            series,
+            horizon,
+            start,
+            stride=stride,
+            fit_arguments=self._fit_arguments if refit is True else refit or None,
+            season_length=season_length,
+            verbose=verbose,
+        )
+
+    def call(self, inputs, training=None):
+        chunk = inputs if isinstance(inputs, dict) else {"x": inputs}
+        states = self.network.initial_states(chunk["x"], training=training)
+        if "reset" in chunk:
+            states = self._carried.read(bool(training), chunk["reset"], states)
+        predictions, states = self.network(chunk["x"], states, training=training)
+        if "reset" in chunk:
+            self._carried.write(bool(training), states)
+        return predictions
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        # A last axis of one makes any Keras loss work value by value, so that each value can
+        # have a weight of its own.
+        return super().compute_loss(
+            x, y[..., None], y_pred[..., None], sample_weight, training=training
+        )
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y[..., None], y_pred[..., None], sample_weight)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": list(self.units),
+            "num_features": self.num_features,
+            "num_covariates": self.num_covariates,
+            "initial_state": self.initial_state,
+            "distribution": self.distribution,
+            "quantiles": self.quantiles,
+            "dropout": self.dropout,
+            "scaling": self.scaling,
+            "transform": self.transform,
+            "seasonal_difference": self.seasonal_difference,
+        }
+
+    # Between a series and the network
+
+    def _units(self, differences, learned=None):
+        if self.scaling == "series":
+            return units_of([differences])
+        if self.scaling is None:
+            return Units(np.zeros(self.num_features), np.ones(self.num_features))
+        if learned is not None:
+            return learned
+        if self._scale_is_unknown():
+            raise ValueError('With scaling="global" the scale is learned in `fit`: call it first.')
+        return Units(self.location.numpy().astype("float64"), self.scale.numpy().astype("float64"))
+
+    def _learn_scale(self, arrays):
+        """The global scale if this model has one and it is still unknown, rounded as stored."""
+        if self.scaling != "global" or not self._scale_is_unknown():
+            return None
+        learned = units_of([self._scaler.difference(array)[1] for array in arrays])
+        return Units(*(np.float64(value.astype(self.variable_dtype)) for value in learned))
+
+    def _scale_is_unknown(self):
+        return not np.any(self.scale.numpy())
+
+    def _scale(self, array, name, learned=None):
+        y, differences = self._scaler.difference(array, name)
+        units = self._units(differences, learned)
+        z = (differences - units.location) / units.scale
+        largest = np.nanmax(np.abs(z))
+        if largest > self._largest_input:
+            raise ValueError(
+                f"`{name}` must stay within {self._largest_input:.3g} after scaling, the range of "
+                f"{self.compute_dtype}. Received: a value of {largest:.3g} with "
+                f"scaling={self.scaling!r}"
+            )
+        return _Scaled(z, self._scaler.fill(y), units)
+
+    def _read_scaled(self, series, name):
+        arrays, single = read_series(series, self.num_features, name)
+        return [self._scale(array, name) for array in arrays], single
+
+    def _chunks(self, arrays, batch_size, bptt_steps, name, learned=None):
+        """A dataset of chunks, `({"x", "reset"}, y, weight)`, each a batch of its own."""
+        positive_integer(bptt_steps, "bptt_steps")
+        scaled = [self._scale(array, name, learned).z for array in arrays]
+        rows = min(len(scaled), _MOST_ROWS) if batch_size is None else batch_size
+        # No chunk needs to be longer than the longest series.
+        steps = min(bptt_steps, max(len(z) for z in scaled) - 1)
+        packed = pack_series(scaled, rows, steps)
+        # Keras averages over all entries of a chunk and then over chunks. With weights whose mean
+        # is one, that is the average over all observed values.
+        weight = packed.weight / packed.weight.mean(dtype="float64")
+        return tf.data.Dataset.from_tensor_slices(
+            (
+                {"x": packed.x, "reset": packed.reset},
+                packed.y,
+                weight.astype(packed.weight.dtype),
+            )
+        )
+
+    def _pad(self, series):
+        """Sequences of unequal length as one tensor, and where it holds them."""
+        longest = max(len(one) for one in series)
+        x = np.zeros((len(series), longest, self.num_features))
+        mask = np.zeros((len(series), longest), bool)
+        for i, one in enumerate(series):
+            x[i, : len(one)] = one
+            mask[i, : len(one)] = True
+        return tf.constant(x, self.compute_dtype), tf.constant(mask)
+
+    def _history(self, scaled):
+        return scaled.y[len(scaled.y) - self.seasonal_difference :]
+
+    def _undo_next(self, z, history, units):
+        """Predictions of the next step, `(series, features)`, in the series' units."""
+        per_series = zip(z.numpy().astype("float64"), history, *units, strict=True)
+        return np.concatenate(
+            [
+                self._scaler.undo_forecast(one[None], past, Units(*unit))
+                for one, past, *unit in per_series
+            ]
+        )
+
+
+def _finite(predictions):
+    """Predictions unchanged, or an error: NaN must not pass for a forecast."""
+    if not np.isfinite(predictions).all():
+        raise ValueError(
+            "The model's predictions are not finite. Its weights have diverged: train again with a "
+            "smaller learning rate or with `clipnorm`."
+        )
+    return predictions
+
+
+def _rows(chunks):
+    return chunks.element_spec[0]["reset"].shape[0]
+
+
+def _groups(items):
+    return [items[i : i + _GROUP] for i in range(0, len(items), _GROUP)]
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
+
+
+def _only_none(name, value, reason):
+    if value is not None:
+        raise ValueError(f"`{name}` must be None: {reason}. Received: {name}={value!r}")
