@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from ._arguments import axis_argument, axis_from_front, positive_integer
+
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class Maxout(keras.layers.Layer):
@@ -13,7 +15,7 @@ class Maxout(keras.layers.Layer):
     weights of a plain layer, so prefer ReLU where parameters are scarce. Arguments and grouping
     are those of `tfa.layers.Maxout`, which it replaces.
 
-    Where several pieces tie, the gradient is shared equally among them, as in
+    Where several pieces tie, they share the gradient equally, in graph mode and under XLA, as in
     `tf.reduce_max`.
 
     Args:
@@ -23,9 +25,12 @@ class Maxout(keras.layers.Layer):
         **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
 
     Input shape: any with at least two axes, e.g. `(batch, ..., features)`. Dimensions may be
-    unknown. A mask passes through unchanged.
+    unknown; a number of features that `num_units` does not divide is then found when data comes.
 
     Output shape: the same with `num_units` on `axis`.
+
+    Mask: passes through unchanged. Where `axis` is one that the mask marks, e.g. the time axis,
+    the output has none: its groups would mix padding and data.
 
     Raises:
         ValueError: `num_units` is not a positive integer, `axis` is 0 or outside the input's rank,
@@ -43,16 +48,8 @@ class Maxout(keras.layers.Layer):
 
     def __init__(self, num_units, axis=-1, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(num_units, bool) or not isinstance(num_units, int) or num_units < 1:
-            raise ValueError(
-                f"`num_units` must be a positive integer. Received: num_units={num_units!r}"
-            )
-        if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
-            raise ValueError(
-                f"`axis` must be an integer other than 0, the batch axis. Received: axis={axis!r}"
-            )
-        self.num_units = num_units
-        self.axis = axis
+        self.num_units = positive_integer("num_units", num_units)
+        self.axis = axis_argument(axis)
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -60,10 +57,18 @@ class Maxout(keras.layers.Layer):
 
     def call(self, inputs):
         axis = self._feature_axis(inputs.shape)
-        shape = list(ops.shape(inputs))
+        shape = ops.shape(inputs)
+        pieces = shape[axis] // self.num_units
         # (..., features, ...) -> (..., pieces, num_units, ...)
-        grouped = ops.reshape(inputs, [*shape[:axis], -1, self.num_units, *shape[axis + 1 :]])
-        return ops.max(grouped, axis=axis)
+        grouped = ops.reshape(inputs, (*shape[:axis], pieces, self.num_units, *shape[axis + 1 :]))
+        # Eagerly `ops.max` refuses a tensor without elements, such as an empty batch, unless it is
+        # told where to start.
+        return ops.max(grouped, axis=axis, initial=0 if 0 in grouped.shape else None)
+
+    def compute_mask(self, inputs, previous_mask):
+        if previous_mask is None or self._feature_axis(inputs.shape) < len(previous_mask.shape):
+            return None
+        return previous_mask
 
     def compute_output_shape(self, input_shape):
         axis = self._feature_axis(input_shape)
@@ -72,19 +77,14 @@ class Maxout(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "num_units": self.num_units, "axis": self.axis}
 
-    def _feature_axis(self, shape):
+    def _feature_axis(self, input_shape):
         """The feature axis counted from the front, once the shape is known to fit."""
-        rank = len(shape)
-        axis = self.axis if self.axis > 0 else rank + self.axis
-        if not 0 < axis < rank:
-            raise ValueError(
-                f"`axis` must be one of an input's {rank} axes and not the batch axis. "
-                f"Received: axis={self.axis}, input_shape={tuple(shape)}"
-            )
-        if shape[axis] is not None and shape[axis] % self.num_units:
+        axis = axis_from_front(self.axis, input_shape)
+        features = input_shape[axis]
+        if features is not None and (features == 0 or features % self.num_units):
             raise ValueError(
                 "`num_units` must divide the number of features on `axis`. "
                 f"Received: num_units={self.num_units}, axis={self.axis}, "
-                f"input_shape={tuple(shape)}"
+                f"input_shape={tuple(input_shape)}"
             )
         return axis

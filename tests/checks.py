@@ -14,6 +14,7 @@ from importlib import import_module
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 import kerazoo
@@ -61,6 +62,36 @@ def check_layer(make, input_shape):
         _check_dtype_policy(make(dtype=policy), input_shape)
     _check_unknown_batch(make(), input_shape)
     _check_mask(make(), input_shape)
+
+
+def check_gradients(layer, x, step=1e-6):
+    """In float64 the gradients for inputs and weights agree with central differences."""
+    assert layer.compute_dtype == "float64"
+    x = tf.Variable(np.asarray(x, "float64"))
+    outputs = keras.tree.flatten(layer(x))
+    randomize(layer)
+    rng = np.random.default_rng(1)
+    directions = [rng.normal(size=output.shape) for output in outputs]
+
+    def loss():
+        outputs = keras.tree.flatten(layer(x))
+        return sum(ops.sum(o * d) for o, d in zip(outputs, directions, strict=True))
+
+    variables = [x, *(weight.value for weight in layer.trainable_weights)]
+    with tf.GradientTape() as tape:
+        value = loss()
+    found = tape.gradient(value, variables, unconnected_gradients="zero")
+    for variable, gradient in zip(variables, found, strict=True):
+        start = np.array(variable)
+        expected = np.zeros_like(start)
+        for index in np.ndindex(start.shape):
+            for sign in (1, -1):
+                moved = start.copy()
+                moved[index] += sign * step
+                variable.assign(moved)
+                expected[index] += sign * float(loss()) / (2 * step)
+        variable.assign(start)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
 
 
 def layer_model(make, input_shape):
@@ -138,6 +169,10 @@ def _check_mask(layer, input_shape):
     x = ops.convert_to_tensor(sample(input_shape))
     mask = np.zeros((3, input_shape[0]), bool)
     mask[:, 0] = True
-    keras.tree.map_structure(lambda _: None, layer(x))
-    passed = layer.compute_mask(x, ops.convert_to_tensor(mask))
-    np.testing.assert_array_equal(ops.convert_to_numpy(passed), mask)
+    outputs = keras.tree.flatten(layer(x))
+    masks = keras.tree.flatten(layer.compute_mask(x, ops.convert_to_tensor(mask)))
+    for output, passed in zip(outputs, masks, strict=True):
+        if tuple(output.shape[:2]) == mask.shape:
+            np.testing.assert_array_equal(ops.convert_to_numpy(passed), mask)
+        else:  # No time axis any more: the mask would mark other things than it did.
+            assert passed is None
