@@ -13,5 +13,7 @@ class Layer:
 
 
 EXAMPLES = {
+    layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
+    layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),
 }
