@@ -1,0 +1,148 @@
+"""How fast are Maxout and PReLU beside the formulas people use today?
+
+    python scripts/bench_layers.py
+
+Prints the time of three programs, in graph mode (`tf.function`) and under XLA
+(`jit_compile=True`), and the ratio ours / peer: below 1, ours is faster.
+    forward      the outputs
+    summed       their mean over all axes but the channels, which XLA fuses with the layer
+    training     forward and backward: a loss, and its gradient for the inputs and for alpha
+
+Peers, in plain TensorFlow, without any layer around them:
+    Maxout   reduce_max(reshape(x, (..., pieces, units)), -2), the formula of tfa.layers.Maxout.
+             Ours is the same formula: the row shows what the layer around it costs.
+    PReLU    relu(x) - alpha * relu(-x), the formula of keras.layers.PReLU. The second peer is
+             max(0, x) + alpha * min(0, x); the ratio is to the faster of the two in each row.
+
+Fair: both sides get the same float32 tensors, one `tf.function` each, ours around the whole
+layer. TensorFlow returns from a call on the CPU when its results are there, so nothing is copied
+to be waited for. Rounds are interleaved, in turn from either end; each round gives one ratio, and
+the table shows its median and quartiles.
+"""
+
+import functools
+import os
+import platform
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kerazoo
+
+ROUNDS = 100
+PROGRAMS = ("forward", "summed", "training")
+MAXOUT = [((256, 2048), 4), ((32, 32, 32, 64), 4), ((32, 32, 32, 64), 2)]
+PRELU = [(256, 2048), (64, 100, 256), (32, 32, 32, 64)]
+
+
+def reshape_and_reduce_max(x, pieces):
+    *front, features = x.shape
+    return tf.reduce_max(tf.reshape(x, (*front, pieces, features // pieces)), axis=-2)
+
+
+def two_relus(x, alpha):
+    return tf.nn.relu(x) - alpha * tf.nn.relu(-x)
+
+
+def max_and_min(x, alpha):
+    return tf.maximum(x, 0.0) + alpha * tf.minimum(x, 0.0)
+
+
+def program(kind, function, x, alphas):
+    """The TensorFlow program to be compiled, without arguments but `x`."""
+    weights = tensor(function(x).shape, seed=1)
+
+    def forward(x):
+        return function(x)
+
+    def summed(x):
+        y = function(x)
+        return tf.reduce_mean(y, axis=list(range(y.shape.rank - 1)))
+
+    def training(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(weights * function(x))
+        return loss, tape.gradient(loss, [x, *alphas])
+
+    return {"forward": forward, "summed": summed, "training": training}[kind]
+
+
+def seconds(runs, x):
+    """(rounds, len(runs)) times: one round runs each once."""
+    for run in runs * 2:
+        run(x)
+    times = np.empty((ROUNDS, len(runs)))
+    for i in range(ROUNDS):
+        order = range(len(runs)) if i % 2 else reversed(range(len(runs)))
+        for j in order:
+            start = time.perf_counter()
+            result = runs[j](x)
+            times[i, j] = time.perf_counter() - start
+            del result
+    return times
+
+
+def compare(title, ours, peers, x, alphas=()):
+    """Prints the rows of one layer and shape; returns their ratios."""
+    ratios = []
+    for jit in (False, True):
+        for kind in PROGRAMS:
+            runs = [
+                tf.function(program(kind, f, x, alphas), jit_compile=jit) for f in (ours, *peers)
+            ]
+            times = seconds(runs, x)
+            medians = np.median(times, axis=0)
+            best = 1 + np.argmin(medians[1:])
+            low, ratio, high = np.percentile(times[:, 0] / times[:, best], [25, 50, 75])
+            print(
+                f"{title:30} {'XLA' if jit else 'graph':6} {kind:9} {ratio:6.2f}  "
+                f"[{low:.2f}, {high:.2f}]" + "".join(f"{1e3 * t:9.2f}" for t in medians),
+                flush=True,
+            )
+            ratios.append(ratio)
+    return ratios
+
+
+def tensor(shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+def machine():
+    model = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as lines:
+            model = next((s.split(":")[1].strip() for s in lines if "model name" in s), model)
+    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
+
+
+def main():
+    print(f"kerazoo {kerazoo.__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    print(f"{machine()}; float32, {ROUNDS} rounds, milliseconds are medians\n")
+    print(f"{'':48}ours/peer [quartiles]  ours ms  peer ms  2nd peer")
+    maxout, prelu = [], []
+    for shape, pieces in MAXOUT:
+        layer = kerazoo.layers.Maxout(shape[-1] // pieces)
+        peer = functools.partial(reshape_and_reduce_max, pieces=pieces)
+        maxout += compare(f"Maxout {shape} / {pieces}", layer, [peer], tensor(shape))
+    for shape in PRELU:
+        layer = kerazoo.layers.PReLU()
+        layer.build(shape)
+        alpha = layer.alpha.value
+        peers = [functools.partial(f, alpha=alpha) for f in (two_relus, max_and_min)]
+        prelu += compare(f"PReLU {shape}", layer, peers, tensor(shape), [alpha])
+    for name, ratios in (("Maxout", maxout), ("PReLU", prelu)):
+        print(
+            f"\n{name}: median of the ratios {np.median(ratios):.2f}, worst {max(ratios):.2f} "
+            "(promised: at most 1.05)",
+            end="",
+        )
+    print()
+
+
+if __name__ == "__main__":
+    main()
