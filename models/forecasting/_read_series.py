@@ -9,7 +9,8 @@ def read_series(series, num_features=None, name="series"):
     """One series or a list of them, as checked float64 arrays of shape `(time, features)`.
 
     Returns:
-        A list of arrays, and whether the caller passed a single series rather than a list.
+        A dict of arrays by what the caller calls them, `series` or `series[0]`, `series[1]`, ...,
+        and whether it was a single series rather than a list.
 
     Raises:
         TypeError: a series does not hold real numbers.
@@ -20,10 +21,13 @@ def read_series(series, num_features=None, name="series"):
         len(series) > 0 and all(np.ndim(value) == 0 for value in series)
     )
     if single:
-        return [_read_one(series, num_features, name)], True
+        return {name: _read_one(series, num_features, name)}, True
     if not series:
         raise ValueError(f"`{name}` must hold at least one series. Received: {name}={series!r}")
-    return [_read_one(one, num_features, f"{name}[{i}]") for i, one in enumerate(series)], False
+    names = [f"{name}[{i}]" for i in range(len(series))]
+    return {
+        name: _read_one(one, num_features, name) for name, one in zip(names, series, strict=True)
+    }, False
 
 
 def _read_one(values, num_features, name):

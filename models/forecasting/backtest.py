@@ -136,12 +136,12 @@ def roll_origin(model, series, horizon, start, stride, fit_arguments, season_len
         ("season_length", season_length),
     ):
         positive_integer(value, name)
-    (values, *more), _ = read_series(series, model.num_features)
-    if more:
+    arrays, single = read_series(series, model.num_features)
+    if not single:
         raise ValueError(
-            f"`series` must be one series: a backtest has one origin at a time. "
-            f"Received: a list of {1 + len(more)}"
+            f"`series` must be one series, not a list. Received: a list of {len(arrays)}"
         )
+    values = arrays["series"]
     origins = list(range(start, len(values) - horizon + 1, stride))
     if not origins:
         raise ValueError(

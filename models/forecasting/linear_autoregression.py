@@ -57,7 +57,7 @@ class LinearAutoregression:
             ValueError: there are fewer complete equations than coefficients.
         """
         arrays, _ = read_series(series)
-        transformed = [self._scaler.check_and_transform(array) for array in arrays]
+        transformed = [self._scaler.check_and_transform(a, name) for name, a in arrays.items()]
         designs = [self._design(y) for y in transformed]
         targets = [y[max(self.lags) :] for y in transformed]
         coefficients = []
@@ -89,7 +89,7 @@ class LinearAutoregression:
         if self.coefficients is None:
             raise ValueError("`forecast` needs coefficients: call `fit` first.")
         arrays, single = read_series(context, self.coefficients.shape[1], "context")
-        found = [self._forecast_one(horizon, array) for array in arrays]
+        found = [self._forecast_one(horizon, array) for array in arrays.values()]
         return found[0] if single else found
 
     def _design(self, y):

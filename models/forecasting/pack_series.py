@@ -65,13 +65,13 @@ def pack_series(series, batch_size, bptt_steps):
     for name, value in (("batch_size", batch_size), ("bptt_steps", bptt_steps)):
         positive_integer(value, name)
     arrays, _ = read_series(series)
-    features = {array.shape[1] for array in arrays}
+    features = {array.shape[1] for array in arrays.values()}
     if len(features) > 1:
         raise ValueError(
             "All series of `series` must have the same number of features. "
             f"Received: {sorted(features)} features"
         )
-    segments = _cut([_pairs(array) for array in arrays], batch_size, bptt_steps)
+    segments = _cut([_pairs(array) for array in arrays.values()], batch_size, bptt_steps)
     rows = _queue(segments, batch_size, bptt_steps)
     chunks = max(_chunks(row, bptt_steps) for row in rows)
 

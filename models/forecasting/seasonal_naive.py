@@ -41,7 +41,7 @@ class SeasonalNaive:
         """
         positive_integer(horizon, "horizon")
         arrays, single = read_series(context, name="context")
-        found = [self._forecast_one(horizon, array) for array in arrays]
+        found = [self._forecast_one(horizon, array) for array in arrays.values()]
         return found[0] if single else found
 
     def _forecast_one(self, horizon, values):

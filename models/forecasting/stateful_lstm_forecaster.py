@@ -243,12 +243,10 @@ class StatefulLSTMForecaster(keras.Model):
         _only_none("covariates", covariates, _NO_COVARIATES)
         arrays, _ = read_series(series, self.num_features, "series")
         learned = self._learn_scale(arrays)
-        data = self._chunks(arrays, batch_size, bptt_steps, "series", learned)
+        data = self._chunks(arrays, batch_size, bptt_steps, learned)
         if validation_data is not None:
             held_out, _ = read_series(validation_data, self.num_features, "validation_data")
-            validation_data = self._chunks(
-                held_out, None, _EVALUATION_STEPS, "validation_data", learned
-            )
+            validation_data = self._chunks(held_out, None, _EVALUATION_STEPS, learned)
         if learned is not None:
             self.location.assign(learned.location)
             self.scale.assign(learned.scale)
@@ -297,7 +295,7 @@ class StatefulLSTMForecaster(keras.Model):
         _only_none("covariates", covariates, _NO_COVARIATES)
         if series is not None:
             arrays, _ = read_series(series, self.num_features, "series")
-            kwargs["x"] = self._chunks(arrays, batch_size, _EVALUATION_STEPS, "series")
+            kwargs["x"] = self._chunks(arrays, batch_size, _EVALUATION_STEPS)
         self._carried.begin(False, _rows(kwargs["x"]))
         return super().evaluate(
             verbose=verbose, callbacks=callbacks, return_dict=return_dict, **kwargs
@@ -512,7 +510,7 @@ class StatefulLSTMForecaster(keras.Model):
         """The global scale if this model has one and it is still unknown, rounded as stored."""
         if self.scaling != "global" or not self._scale_is_unknown():
             return None
-        learned = units_of([self._scaler.difference(array)[1] for array in arrays])
+        learned = units_of([self._scaler.difference(a, name)[1] for name, a in arrays.items()])
         return Units(*(np.float64(value.astype(self.variable_dtype)) for value in learned))
 
     def _scale_is_unknown(self):
@@ -533,12 +531,12 @@ class StatefulLSTMForecaster(keras.Model):
 
     def _read_scaled(self, series, name):
         arrays, single = read_series(series, self.num_features, name)
-        return [self._scale(array, name) for array in arrays], single
+        return [self._scale(array, name) for name, array in arrays.items()], single
 
-    def _chunks(self, arrays, batch_size, bptt_steps, name, learned=None):
+    def _chunks(self, arrays, batch_size, bptt_steps, learned=None):
         """A dataset of chunks, `({"x", "reset"}, y, weight)`, each a batch of its own."""
         positive_integer(bptt_steps, "bptt_steps")
-        scaled = [self._scale(array, name, learned).z for array in arrays]
+        scaled = [self._scale(array, name, learned).z for name, array in arrays.items()]
         rows = min(len(scaled), _MOST_ROWS) if batch_size is None else batch_size
         # No chunk needs to be longer than the longest series.
         steps = min(bptt_steps, max(len(z) for z in scaled) - 1)
