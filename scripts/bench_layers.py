@@ -33,7 +33,8 @@ import tensorflow as tf
 
 import kerazoo
 
-ROUNDS = 100
+SECONDS_A_ROW = 1.5
+FEWEST_ROUNDS = 50
 PROGRAMS = ("forward", "summed", "training")
 MAXOUT = [((256, 2048), 4), ((32, 32, 32, 64), 4), ((32, 32, 32, 64), 2)]
 PRELU = [(256, 2048), (64, 100, 256), (32, 32, 32, 64)]
@@ -76,15 +77,18 @@ def seconds(runs, x):
     """(rounds, len(runs)) times: one round runs each once."""
     for run in runs * 2:
         run(x)
-    times = np.empty((ROUNDS, len(runs)))
-    for i in range(ROUNDS):
-        order = range(len(runs)) if i % 2 else reversed(range(len(runs)))
-        for j in order:
+    rounds = []
+    end = time.perf_counter() + SECONDS_A_ROW
+    while len(rounds) < FEWEST_ROUNDS or time.perf_counter() < end:
+        times = [0.0] * len(runs)
+        order = range(len(runs))
+        for j in order if len(rounds) % 2 else reversed(order):
             start = time.perf_counter()
             result = runs[j](x)
-            times[i, j] = time.perf_counter() - start
+            times[j] = time.perf_counter() - start
             del result
-    return times
+        rounds.append(times)
+    return np.array(rounds)
 
 
 def compare(title, ours, peers, x, alphas=()):
@@ -122,7 +126,8 @@ def machine():
 
 def main():
     print(f"kerazoo {kerazoo.__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
-    print(f"{machine()}; float32, {ROUNDS} rounds, milliseconds are medians\n")
+    print(f"{machine()}")
+    print(f"float32, {SECONDS_A_ROW} s a row, milliseconds are medians\n")
     print(f"{'':48}ours/peer [quartiles]  ours ms  peer ms  2nd peer")
     maxout, prelu = [], []
     for shape, pieces in MAXOUT:

@@ -200,8 +200,12 @@ def test_infinite_and_not_a_number(jit_compile):
     assert run(x[:, ::3])[1] == 0
 
 
-def test_integers_become_floats():
-    np.testing.assert_allclose(PReLU()(np.array([[-4, 0, 2]])), [[-1, 0, 2]])
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_float16"])
+def test_integers_become_floats(policy):
+    layer = PReLU(dtype=policy)
+    y = layer(np.array([[-4, 0, 2]]))
+    np.testing.assert_array_equal(y, [[-1, 0, 2]])
+    assert y.dtype == layer.compute_dtype
 
 
 def test_learns_its_slopes():
