@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kerazoo import layers
+import numpy as np
+
+from kerazoo import layers, models
+from kerazoo.models import forecasting
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,30 @@ class Layer:
     input_shape: tuple
 
 
+@dataclass(frozen=True)
+class Model:
+    """`make` takes no arguments; its own tests save it and load it."""
+
+    make: Callable
+
+
+@dataclass(frozen=True)
+class Plain:
+    """No Keras object: it keeps the promises of its docstring alone."""
+
+    make: Callable
+
+
+def backtest():
+    model = models.StatefulLSTMForecaster(units=(2,))
+    return model.backtest(np.sin(np.arange(20.0)), horizon=3, start=10, verbose=0)
+
+
 EXAMPLES = {
+    forecasting.Backtest: Plain(backtest),
+    forecasting.LinearAutoregression: Plain(lambda: forecasting.LinearAutoregression(2)),
+    forecasting.SeasonalNaive: Plain(lambda: forecasting.SeasonalNaive(2)),
+    models.StatefulLSTMForecaster: Model(lambda: models.StatefulLSTMForecaster(units=(3, 2))),
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),

@@ -142,6 +142,13 @@ def roll_origin(model, series, horizon, start, stride, fit_arguments, season_len
             f"`series` must be one series, not a list. Received: a list of {len(arrays)}"
         )
     values = arrays["series"]
+    lags = season_length + 1
+    if start < 2 * lags + 1:
+        raise ValueError(
+            f"`start` must be at least {2 * lags + 1}, so that the linear autoregression beside "
+            f"has an equation for each of its coefficients. Received: start={start}, "
+            f"season_length={season_length}"
+        )
     origins = list(range(start, len(values) - horizon + 1, stride))
     if not origins:
         raise ValueError(
@@ -156,7 +163,7 @@ def roll_origin(model, series, horizon, start, stride, fit_arguments, season_len
     progress = keras.utils.Progbar(len(origins), verbose=verbose, unit_name="origin")
     for context in known:
         forecaster = model if refit is None else refit.on(context)
-        linear = LinearAutoregression(season_length + 1, model.transform).fit(context)
+        linear = LinearAutoregression(lags, model.transform).fit(context)
         for found, method in zip(by_method.values(), (forecaster, naive, linear), strict=True):
             found.append(method.forecast(horizon, context))
         progress.add(1)

@@ -1,5 +1,7 @@
 import numpy as np
 
+from .pack_series import positive_integer
+
 
 def mase(y_true, y_pred, y_train, season_length=1):
     """Mean absolute scaled error: the error in units of the seasonal naive one in training.
@@ -20,8 +22,8 @@ def mase(y_true, y_pred, y_train, season_length=1):
         Float; with several features, the mean of theirs.
 
     Raises:
-        ValueError: the shapes differ, `y_true` is missing throughout, or `y_train` has no two
-            values one season apart that differ.
+        ValueError: the shapes differ, `y_true` is missing throughout, `y_pred` is not finite, or
+            `y_train` has no two values one season apart that differ.
 
     Example:
 
@@ -31,6 +33,7 @@ def mase(y_true, y_pred, y_train, season_length=1):
     References:
         Hyndman and Koehler, 2006, Another look at measures of forecast accuracy
     """
+    positive_integer(season_length, "season_length")
     y_true, y_pred = columns_alike(y_true, y_pred)
     y_train = columns(y_train)
     if y_train.shape[1] != y_true.shape[1]:
@@ -39,7 +42,7 @@ def mase(y_true, y_pred, y_train, season_length=1):
             f"Received: y_train of shape {y_train.shape}, y_true of shape {y_true.shape}"
         )
     naive = np.abs(y_train[season_length:] - y_train[:-season_length])
-    if not (np.isfinite(naive).any(axis=0).all() and (np.nanmean(naive, axis=0) > 0).all()):
+    if not (naive > 0).any(axis=0).all():
         raise ValueError(
             "`y_train` must hold values that differ one season apart in each feature. "
             f"Received: {len(y_train)} values with season_length={season_length}"
@@ -64,4 +67,6 @@ def columns_alike(y_true, y_pred):
         )
     if not np.isfinite(y_true).any(axis=0).all():
         raise ValueError("`y_true` must hold an observed value in each feature.")
+    if not np.isfinite(y_pred).all():
+        raise ValueError("`y_pred` must be finite: a forecast has no missing values.")
     return y_true, y_pred

@@ -16,7 +16,7 @@ def rmse(y_true, y_pred):
         Float; with several features, over all their values.
 
     Raises:
-        ValueError: the shapes differ, or `y_true` is missing throughout.
+        ValueError: the shapes differ, `y_true` is missing throughout, or `y_pred` is not finite.
 
     Example:
 

@@ -1,5 +1,6 @@
 """Running a trained network: over a context, one step on, and on from its own predictions."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -31,17 +32,13 @@ def rollout(step, first, states, horizon):
 class CompiledNetwork:
     """A `RecurrentNetwork`'s inference as graphs, each traced once for any batch and length.
 
-    Inputs `x` have the shape `(batch, time, features)`; `mask`, `(batch, time)`, is False where
-    shorter series are padded at their end.
-
-    `one_step(x)`: predictions of the same shape.
-    `warm_up(x, mask)`: each series' last prediction, `(batch, features)`, and the states then.
-    `step(x, states)`: the same after one more input `(batch, features)`.
-    `forecast(x, mask, horizon)`: predictions `(batch, horizon, features)`.
+    Sequences come as lists of NumPy arrays `(time, features)` of unequal length and are padded
+    here; results are NumPy, in the network's units.
     """
 
     def __init__(self, network, num_features):
-        dtype = network.compute_dtype
+        self._num_features = num_features
+        self._dtype = dtype = network.compute_dtype
         series = tf.TensorSpec((None, None, num_features), dtype)
         one = tf.TensorSpec((None, num_features), dtype)
         mask = tf.TensorSpec((None, None), "bool")
@@ -52,6 +49,7 @@ class CompiledNetwork:
             return network(x, network.initial_states(x))[0]
 
         def warm_up(x, mask):
+            # Masked steps leave the states alone: they end as they were at a series' last step.
             predictions, ended = network(x, network.initial_states(x), mask=mask)
             last = tf.reduce_sum(tf.cast(mask, "int32"), axis=1) - 1
             return tf.gather(predictions, last, batch_dims=1), ended
@@ -59,7 +57,53 @@ class CompiledNetwork:
         def forecast(x, mask, horizon):
             return rollout(network.step, *warm_up(x, mask), horizon)
 
-        self.one_step = tf.function(one_step, [series])
-        self.warm_up = tf.function(warm_up, [series, mask])
-        self.step = tf.function(network.step, [one, states])
-        self.forecast = tf.function(forecast, [series, mask, horizon])
+        self._one_step = tf.function(one_step, [series])
+        self._warm_up = tf.function(warm_up, [series, mask])
+        self._step = tf.function(network.step, [one, states])
+        self._forecast = tf.function(forecast, [series, mask, horizon])
+        self._forecast_by_xla = tf.function(forecast, jit_compile=True)
+
+    def one_step(self, sequences):
+        """For each sequence its one-step predictions, `(time, features)`."""
+        x, _ = self._pad(sequences)
+        found = _double(self._one_step(x))
+        return [one[: len(sequence)] for one, sequence in zip(found, sequences, strict=True)]
+
+    def warm_up(self, sequences):
+        """The predictions that follow on the sequences, `(batch, features)`, and the states."""
+        prediction, states = self._warm_up(*self._pad(sequences))
+        return _double(prediction), states
+
+    def step(self, x, states):
+        """The same after one more input, `(batch, features)`."""
+        prediction, states = self._step(tf.constant(x, self._dtype), states)
+        return _double(prediction), states
+
+    def forecast(self, sequences, horizon, jit_compile):
+        """`(batch, horizon, features)` that follow on the sequences, each fed the one before."""
+        if not jit_compile:
+            return _double(self._forecast(*self._pad(sequences), tf.constant(horizon, "int32")))
+        # XLA compiles anew for every shape, which takes seconds: powers of two keep them few.
+        x, mask = self._pad(sequences, round_up=_power_of_two)
+        found = _double(self._forecast_by_xla(x, mask, _power_of_two(horizon)))
+        return found[: len(sequences), :horizon]
+
+    def _pad(self, sequences, round_up=int):
+        """Sequences as one tensor `(batch, time, features)`, and where it holds them."""
+        longest = round_up(max(len(one) for one in sequences))
+        rows = round_up(len(sequences))
+        x = np.zeros((rows, longest, self._num_features))
+        mask = np.zeros((rows, longest), bool)
+        mask[:, 0] = True  # in the rows that are only padding: they too need a last step
+        for i, one in enumerate(sequences):
+            x[i, : len(one)] = one
+            mask[i, : len(one)] = True
+        return tf.constant(x, self._dtype), tf.constant(mask)
+
+
+def _double(tensor):
+    return tensor.numpy().astype("float64")
+
+
+def _power_of_two(size):
+    return 1 << (int(size) - 1).bit_length()

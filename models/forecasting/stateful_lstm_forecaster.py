@@ -319,11 +319,9 @@ class StatefulLSTMForecaster(keras.Model):
         scaled, single = self._read_scaled(series, "series")
         found = []
         for group in _groups(scaled):
-            x, _ = self._pad([forward_fill(one.z)[:-1] for one in group])
-            for one, z in zip(
-                group, self._compiled.one_step(x).numpy().astype("float64"), strict=True
-            ):
-                steps = self._scaler.undo_one_step(z[: len(one.z) - 1], one.y, one.units)
+            predictions = self._compiled.one_step([forward_fill(one.z)[:-1] for one in group])
+            for one, z in zip(group, predictions, strict=True):
+                steps = self._scaler.undo_one_step(z, one.y, one.units)
                 unknown = np.full((len(one.y) - len(steps), self.num_features), np.nan)
                 found.append(np.concatenate([unknown, _finite(steps)]))
         return found[0] if single else found
@@ -334,7 +332,9 @@ class StatefulLSTMForecaster(keras.Model):
         """Forecasts the steps that follow on each context.
 
         The state is warmed up on the context from the initial state on; then each prediction is
-        the next input. Both happen in one compiled graph.
+        the next input. Both happen in one compiled graph. After `compile(jit_compile=True)` XLA
+        makes it several times faster, at the price of a second or more for the first call with a
+        new number of series, length of context, or horizon (each rounded up to a power of two).
 
         Args:
             horizon: Positive integer, the steps to forecast.
@@ -352,14 +352,11 @@ class StatefulLSTMForecaster(keras.Model):
         _only_none("num_samples", num_samples, _NO_DISTRIBUTION)
         _only_none("quantiles", quantiles, _NO_DISTRIBUTION)
         scaled, single = self._read_scaled(context, "context")
+        by_xla = self.compiled and self.jit_compile
         found = []
         for group in _groups(scaled):
-            x, mask = self._pad([forward_fill(one.z) for one in group])
-            predictions = (
-                self._compiled.forecast(x, mask, tf.constant(horizon, "int32"))
-                .numpy()
-                .astype("float64")
-            )
+            inputs = [forward_fill(one.z) for one in group]
+            predictions = self._compiled.forecast(inputs, horizon, by_xla)
             for one, z in zip(group, predictions, strict=True):
                 steps = self._scaler.undo_forecast(z, self._history(one), one.units)
                 found.append(_finite(steps))
@@ -376,10 +373,10 @@ class StatefulLSTMForecaster(keras.Model):
             scaling="series" it keeps the context's scale from here on.
         """
         scaled, single = self._read_scaled(context, "context")
-        x, mask = self._pad([forward_fill(one.z) for one in scaled])
-        z, recurrent = self._compiled.warm_up(x, mask)
+        inputs = [forward_fill(one.z) for one in scaled]
+        z, recurrent = self._compiled.warm_up(inputs)
         units = Units(*map(np.stack, zip(*(one.units for one in scaled), strict=True)))
-        last = np.stack([forward_fill(one.z)[-1] for one in scaled])
+        last = np.stack([one[-1] for one in inputs])
         history = np.stack([self._history(one) for one in scaled])
         prediction = self._undo_next(z, history, units)
         return ForecasterState(tuple(recurrent), last, history, units, prediction, single)
@@ -411,9 +408,7 @@ class StatefulLSTMForecaster(keras.Model):
         if self.seasonal_difference:
             newest = np.where(np.isnan(y), history[:, 0], y)
             history = np.concatenate([history[:, 1:], newest[:, None]], axis=1)
-        z, recurrent = self._compiled.step(
-            tf.constant(last, self.compute_dtype), list(state.recurrent)
-        )
+        z, recurrent = self._compiled.step(last, list(state.recurrent))
         prediction = self._undo_next(z, history, state.units)
         after = state._replace(
             recurrent=tuple(recurrent), last=last, history=history, prediction=prediction
@@ -428,7 +423,8 @@ class StatefulLSTMForecaster(keras.Model):
         Args:
             series: One series, `(time,)` or `(time, features)`.
             horizon: Positive integer, the steps to forecast from each origin.
-            start: Positive integer, the first origin: how many observations are known there.
+            start: Positive integer, the first origin: how many observations are known there; at
+                least `2 * season_length + 3`.
             stride: Positive integer, the steps from one origin to the next. The last origin is
                 the last one after which `horizon` steps are known.
             refit: False forecasts with the weights as they are. True trains anew at each origin
@@ -552,22 +548,12 @@ class StatefulLSTMForecaster(keras.Model):
             )
         )
 
-    def _pad(self, series):
-        """Sequences of unequal length as one tensor, and where it holds them."""
-        longest = max(len(one) for one in series)
-        x = np.zeros((len(series), longest, self.num_features))
-        mask = np.zeros((len(series), longest), bool)
-        for i, one in enumerate(series):
-            x[i, : len(one)] = one
-            mask[i, : len(one)] = True
-        return tf.constant(x, self.compute_dtype), tf.constant(mask)
-
     def _history(self, scaled):
         return scaled.y[len(scaled.y) - self.seasonal_difference :]
 
     def _undo_next(self, z, history, units):
         """Predictions of the next step, `(series, features)`, in the series' units."""
-        per_series = zip(z.numpy().astype("float64"), history, *units, strict=True)
+        per_series = zip(z, history, *units, strict=True)
         return np.concatenate(
             [
                 self._scaler.undo_forecast(one[None], past, Units(*unit))

@@ -251,6 +251,15 @@ def test_other_series_of_a_call_change_nothing():
         )
 
 
+def test_forecast_under_xla_is_the_same():
+    model = make(units=(8, 5))
+    series = waves([48, 33, 21])
+    expected = model.forecast(11, series)
+    model.compile("adam", jit_compile=True)
+    for found, one in zip(model.forecast(11, series), expected, strict=True):
+        np.testing.assert_allclose(found, one, rtol=1e-5)
+
+
 def test_more_series_than_one_compiled_call_takes():
     model = make(units=(3,))
     series = waves([20] * 300)
