@@ -15,8 +15,9 @@ import zipfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import kerazoo
 import numpy as np
+
+import kerazoo
 
 wheel = zipfile.ZipFile(sys.argv[1])
 folders = {pathlib.PurePath(name).parts[:2] for name in wheel.namelist()}

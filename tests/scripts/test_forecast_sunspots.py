@@ -4,8 +4,9 @@ import pathlib
 import subprocess
 import sys
 
-import kerazoo
 import pytest
+
+import kerazoo
 
 SCRIPT = pathlib.Path(kerazoo.__file__).parent / "scripts" / "forecast_sunspots.py"
 
