@@ -1,10 +1,10 @@
 import keras
 import numpy as np
 
+from ...layers._arguments import positive_integer
 from ._read_series import read_series
 from .linear_autoregression import LinearAutoregression
 from .mase import mase
-from .pack_series import positive_integer
 from .rmse import rmse
 from .seasonal_naive import SeasonalNaive
 
@@ -135,7 +135,7 @@ def roll_origin(model, series, horizon, start, stride, fit_arguments, season_len
         ("stride", stride),
         ("season_length", season_length),
     ):
-        positive_integer(value, name)
+        positive_integer(name, value)
     arrays, single = read_series(series, model.num_features)
     if not single:
         raise ValueError(

@@ -1,7 +1,8 @@
 import numpy as np
 
+from ...layers._arguments import positive_integer
 from ._read_series import read_series
-from .pack_series import forward_fill, positive_integer
+from .pack_series import forward_fill
 from .scaling import TRANSFORMS, Scaling
 
 
@@ -34,7 +35,7 @@ class LinearAutoregression:
         if not lags:
             raise ValueError("`lags` must name at least one lag. Received: lags=()")
         for lag in lags:
-            positive_integer(lag, "lags")
+            positive_integer("lags", lag)
         if transform not in TRANSFORMS:
             raise ValueError(
                 f"`transform` must be one of {tuple(TRANSFORMS)}. Received: transform={transform!r}"
@@ -85,7 +86,7 @@ class LinearAutoregression:
         Returns:
             Array `(horizon, features)`, or a list of them.
         """
-        positive_integer(horizon, "horizon")
+        positive_integer("horizon", horizon)
         if self.coefficients is None:
             raise ValueError("`forecast` needs coefficients: call `fit` first.")
         arrays, single = read_series(context, self.coefficients.shape[1], "context")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from .pack_series import positive_integer
+from ...layers._arguments import positive_integer
 
 
 def mase(y_true, y_pred, y_train, season_length=1):
@@ -33,7 +33,7 @@ def mase(y_true, y_pred, y_train, season_length=1):
     References:
         Hyndman and Koehler, 2006, Another look at measures of forecast accuracy
     """
-    positive_integer(season_length, "season_length")
+    positive_integer("season_length", season_length)
     y_true, y_pred = columns_alike(y_true, y_pred)
     y_train = columns(y_train)
     if y_train.shape[1] != y_true.shape[1]:

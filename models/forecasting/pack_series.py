@@ -4,6 +4,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from ...layers._arguments import positive_integer
 from ._read_series import read_series
 
 
@@ -62,8 +63,8 @@ def pack_series(series, batch_size, bptt_steps):
     array([[ True,  True],
            [False, False]])
     """
-    for name, value in (("batch_size", batch_size), ("bptt_steps", bptt_steps)):
-        positive_integer(value, name)
+    batch_size = positive_integer("batch_size", batch_size)
+    bptt_steps = positive_integer("bptt_steps", bptt_steps)
     arrays, _ = read_series(series)
     features = {array.shape[1] for array in arrays.values()}
     if len(features) > 1:
@@ -90,12 +91,6 @@ def pack_series(series, batch_size, bptt_steps):
                 weight[chunk, i, :steps] = part.weight
                 chunk += 1
     return PackedSeries(x, y, weight, reset)
-
-
-def positive_integer(value, name):
-    """Raises unless `value` is a whole number above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
 def forward_fill(values):

@@ -1,7 +1,7 @@
 import numpy as np
 
+from ...layers._arguments import positive_integer
 from ._read_series import read_series
-from .pack_series import positive_integer
 
 
 class SeasonalNaive:
@@ -25,7 +25,7 @@ class SeasonalNaive:
     """
 
     def __init__(self, season_length=1):
-        positive_integer(season_length, "season_length")
+        positive_integer("season_length", season_length)
         self.season_length = season_length
 
     def forecast(self, horizon, context):
@@ -39,7 +39,7 @@ class SeasonalNaive:
         Returns:
             Array `(horizon, features)`, or a list of them.
         """
-        positive_integer(horizon, "horizon")
+        positive_integer("horizon", horizon)
         arrays, single = read_series(context, name="context")
         found = [self._forecast_one(horizon, array) for array in arrays.values()]
         return found[0] if single else found

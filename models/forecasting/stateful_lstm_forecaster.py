@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...layers._arguments import positive_integer
 from ._read_series import read_series
 from .backtest import roll_origin
 from .carried_state import CarriedState
-from .pack_series import forward_fill, pack_series, positive_integer
+from .pack_series import forward_fill, pack_series
 from .recurrent_network import RecurrentNetwork
 from .rollout import CompiledNetwork
 from .scaling import TRANSFORMS, Scaling, Units, units_of
@@ -125,9 +126,6 @@ class StatefulLSTMForecaster(keras.Model):
         units = (units,) if isinstance(units, (int, np.integer)) else tuple(units)
         if not units:
             raise ValueError("`units` must name at least one layer's width. Received: units=()")
-        for width in units:
-            positive_integer(width, "units")
-        positive_integer(num_features, "num_features")
         _one_of("initial_state", initial_state, ("zeros", "learned", "noisy"))
         _one_of("distribution", distribution, ("point",))
         _one_of("scaling", scaling, ("series", "global", None))
@@ -135,12 +133,12 @@ class StatefulLSTMForecaster(keras.Model):
         _one_of("num_covariates", num_covariates, (0,))
         _one_of("quantiles", quantiles, (None,))
         if seasonal_difference != 0:
-            positive_integer(seasonal_difference, "seasonal_difference")
+            seasonal_difference = positive_integer("seasonal_difference", seasonal_difference)
         if isinstance(dropout, bool) or not 0 <= dropout < 1:
             raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
 
-        self.units = tuple(int(width) for width in units)
-        self.num_features = int(num_features)
+        self.units = tuple(positive_integer("units", width) for width in units)
+        self.num_features = positive_integer("num_features", num_features)
         self.num_covariates = num_covariates
         self.initial_state = initial_state
         self.distribution = distribution
@@ -148,7 +146,7 @@ class StatefulLSTMForecaster(keras.Model):
         self.dropout = float(dropout)
         self.scaling = scaling
         self.transform = transform
-        self.seasonal_difference = int(seasonal_difference)
+        self.seasonal_difference = seasonal_difference
 
         self.network = RecurrentNetwork(
             self.units,
@@ -347,7 +345,7 @@ class StatefulLSTMForecaster(keras.Model):
         Returns:
             Array `(horizon, features)` in the series' units, or a list of them. No state changes.
         """
-        positive_integer(horizon, "horizon")
+        horizon = positive_integer("horizon", horizon)
         _only_none("covariates", covariates, _NO_COVARIATES)
         _only_none("num_samples", num_samples, _NO_DISTRIBUTION)
         _only_none("quantiles", quantiles, _NO_DISTRIBUTION)
@@ -531,7 +529,7 @@ class StatefulLSTMForecaster(keras.Model):
 
     def _chunks(self, arrays, batch_size, bptt_steps, learned=None):
         """A dataset of chunks, `({"x", "reset"}, y, weight)`, each a batch of its own."""
-        positive_integer(bptt_steps, "bptt_steps")
+        positive_integer("bptt_steps", bptt_steps)
         scaled = [self._scale(array, name, learned).z for name, array in arrays.items()]
         rows = min(len(scaled), _MOST_ROWS) if batch_size is None else batch_size
         # No chunk needs to be longer than the longest series.
