@@ -7,6 +7,7 @@ One LSTM(64), one series, a context of 50 values, the same weights in all:
 forecast        `StatefulLSTMForecaster.forecast(100, context)`: the whole call, NumPy in and out,
                 in original units.
 forecast, XLA   the same after `compile(jit_compile=True)`.
+step            our own `step` called 100 times, as one would to follow a live series.
 compiled step   the model as Keras layers with the states as inputs and outputs, called in a
                 `tf.function` 100 times from Python; only the steps are timed, not the warm-up.
 compiled cell   the same with nothing around the LSTM cell and the dense layer: the least that a
@@ -63,6 +64,14 @@ def main():
 
     compiled_cell = tf.function(model.network.step)
 
+    def step_loop():
+        state = model.warm_up(context)
+        found = [state.prediction[0]]
+        for _ in range(HORIZON - 1):
+            x, state = model.step(found[-1], state)
+            found.append(x)
+        return np.stack(found)
+
     def predict_loop():
         window = context.copy()
         for _ in range(HORIZON):
@@ -72,6 +81,7 @@ def main():
     methods = {
         "forecast": lambda: model.forecast(HORIZON, context),
         "forecast, XLA": lambda: jitted.forecast(HORIZON, context),
+        "step": step_loop,
         "compiled step": lambda: python_loop(compiled_step, first, states),
         "compiled cell": lambda: python_loop(compiled_cell, first, states),
     }

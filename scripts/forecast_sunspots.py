@@ -75,8 +75,8 @@ def airline():
         season_length=12,
         model={"units": (16,), "transform": "log", "seasonal_difference": 12},
         epochs=100,
-        bptt_steps=36,
-        learning_rate=0.01,
+        bptt_steps=24,
+        learning_rate=0.003,
     )
 
 

@@ -26,7 +26,7 @@ def example_of(cls):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_class_has_an_example(name):
-    example_of(CLASSES[name])
+    assert isinstance(example_of(CLASSES[name]).make(), CLASSES[name])
 
 
 @pytest.mark.parametrize("name", [n for n, c in CLASSES.items() if hasattr(c, "get_config")])
@@ -80,6 +80,19 @@ def test_layers_load_in_a_fresh_process(tmp_path):
         tmp_path,
     )
     assert printed.count("same") == len(made)
+
+
+def test_import_is_silent_and_brings_nothing_optional():
+    printed = checks.run_in_fresh_process(
+        """
+        import sys, keras, tensorflow
+        theirs = set(sys.modules)  # Keras itself imports pandas where it is installed
+        import kerazoo
+        ours = {name.split(".")[0] for name in set(sys.modules) - theirs}
+        assert ours - set(sys.stdlib_module_names) == {"kerazoo"}, ours
+        """
+    )
+    assert printed == ""
 
 
 def test_package_is_imported_once():
