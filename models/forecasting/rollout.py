@@ -3,6 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+# Steps in one turn of the loop: a turn of TensorFlow's loop costs about as much as a small step.
+_UNROLLED = 4
+
 
 def rollout(step, first, states, horizon):
     """`horizon` predictions, `(batch, horizon, features)`, each the input of the next.
@@ -13,20 +16,27 @@ def rollout(step, first, states, horizon):
         step: Function `(x, states) -> (prediction, states)` of one time step.
         first: Tensor `(batch, features)`, the prediction of the first step.
         states: The recurrent states that belong to it.
-        horizon: Integer tensor.
+        horizon: Integer or integer tensor.
     """
-    predictions = tf.TensorArray(first.dtype, size=horizon, element_shape=first.shape)
+    turns = (horizon + _UNROLLED - 1) // _UNROLLED
+    batch, features = first.shape
+    predictions = tf.TensorArray(
+        first.dtype, size=turns, element_shape=(batch, _UNROLLED, features)
+    )
 
-    def advance(t, x, states, predictions):
-        x, states = step(x, states)
-        return t + 1, x, states, predictions.write(t, x)
+    def turn(i, x, states, predictions):
+        block = []
+        for _ in range(_UNROLLED):
+            block.append(x)
+            x, states = step(x, states)
+        return i + 1, x, states, predictions.write(i, tf.stack(block, axis=1))
 
     *_, predictions = tf.while_loop(
-        lambda t, *_: t < horizon,
-        advance,
-        (tf.constant(1), first, states, predictions.write(0, first)),
+        lambda i, *_: i < turns, turn, (tf.constant(0), first, states, predictions)
     )
-    return tf.transpose(predictions.stack(), (1, 0, 2))  # (horizon, batch, ...) -> (batch, ...)
+    # (turns, batch, unrolled, features) -> (batch, steps, features)
+    blocks = tf.transpose(predictions.stack(), (1, 0, 2, 3))
+    return tf.reshape(blocks, (tf.shape(first)[0], turns * _UNROLLED, features))[:, :horizon]
 
 
 class CompiledNetwork:
@@ -48,19 +58,20 @@ class CompiledNetwork:
         def one_step(x):
             return network(x, network.initial_states(x))[0]
 
-        def warm_up(x, mask):
-            # Masked steps leave the states alone: they end as they were at a series' last step.
+        def warm_up(x, mask=None):
+            # Masked steps leave states and outputs as they were at a series' last step.
             predictions, ended = network(x, network.initial_states(x), mask=mask)
-            last = tf.reduce_sum(tf.cast(mask, "int32"), axis=1) - 1
-            return tf.gather(predictions, last, batch_dims=1), ended
+            return predictions[:, -1], ended
 
-        def forecast(x, mask, horizon):
+        def forecast(x, horizon, mask=None):
             return rollout(network.step, *warm_up(x, mask), horizon)
 
         self._one_step = tf.function(one_step, [series])
         self._warm_up = tf.function(warm_up, [series, mask])
         self._step = tf.function(network.step, [one, states])
-        self._forecast = tf.function(forecast, [series, mask, horizon])
+        # Without a mask, where all are equally long, Keras's LSTM is faster.
+        self._forecast = tf.function(forecast, [series, horizon])
+        self._forecast_unequal = tf.function(forecast, [series, horizon, mask])
         self._forecast_by_xla = tf.function(forecast, jit_compile=True)
 
     def one_step(self, sequences):
@@ -81,12 +92,18 @@ class CompiledNetwork:
 
     def forecast(self, sequences, horizon, jit_compile):
         """`(batch, horizon, features)` that follow on the sequences, each fed the one before."""
-        if not jit_compile:
-            return _double(self._forecast(*self._pad(sequences), tf.constant(horizon, "int32")))
-        # XLA compiles anew for every shape, which takes seconds: powers of two keep them few.
-        x, mask = self._pad(sequences, round_up=_power_of_two)
-        found = _double(self._forecast_by_xla(x, mask, _power_of_two(horizon)))
-        return found[: len(sequences), :horizon]
+        if jit_compile:
+            # XLA compiles anew for every shape, which takes a second: powers of two keep them few.
+            x, mask = self._pad(sequences, round_up=_power_of_two)
+            found = self._forecast_by_xla(x, _power_of_two(horizon), mask)[:, :horizon]
+        else:
+            x, mask = self._pad(sequences)
+            steps = tf.constant(horizon, "int32")
+            if len({len(one) for one in sequences}) == 1:
+                found = self._forecast(x, steps)
+            else:
+                found = self._forecast_unequal(x, steps, mask)
+        return _double(found)[: len(sequences)]
 
     def _pad(self, sequences, round_up=int):
         """Sequences as one tensor `(batch, time, features)`, and where it holds them."""
@@ -94,7 +111,6 @@ class CompiledNetwork:
         rows = round_up(len(sequences))
         x = np.zeros((rows, longest, self._num_features))
         mask = np.zeros((rows, longest), bool)
-        mask[:, 0] = True  # in the rows that are only padding: they too need a last step
         for i, one in enumerate(sequences):
             x[i, : len(one)] = one
             mask[i, : len(one)] = True
