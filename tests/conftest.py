@@ -3,11 +3,11 @@ import pytest
 
 
 @pytest.fixture
-def floatx64():
-    """Everything in double precision, as after `keras.config.set_floatx("float64")`."""
-    policy = keras.config.dtype_policy()
+def float64():
+    """Layers take their precision from the dtype policy, losses theirs from floatx."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     yield
-    keras.config.set_floatx("float32")
+    keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)

@@ -90,7 +90,7 @@ def test_features_have_weights_of_their_own():
     np.testing.assert_array_equal(packed.weight[0, 0], [[1, 1], [1, 0], [1, 1]])
 
 
-def test_integers_and_float64(floatx64):
+def test_integers_and_float64(float64):
     packed = pack_series(np.arange(5), batch_size=1, bptt_steps=2)
     assert packed.x.dtype == np.float64
 

@@ -66,7 +66,7 @@ def test_chunked_training_loss_is_the_full_sequence_loss(rows, steps):
     np.testing.assert_allclose(reported, full_sequence_loss(model, series), rtol=1e-6)
 
 
-def test_chunked_training_loss_in_float64(floatx64):
+def test_chunked_training_loss_in_float64(float64):
     model = make(optimizer=frozen(), units=(8, 5))
     assert model.compute_dtype == "float64"
     series = waves()
