@@ -4,7 +4,7 @@ import numbers
 import keras
 from keras import ops
 
-from ._arguments import positive_integer
+from .._arguments import positive_integer
 
 MODES = ("zeros", "learned", "noisy")
 

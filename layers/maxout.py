@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from ._arguments import axis_argument, axis_from_front, positive_integer
+from .._arguments import positive_integer
+from ._axis import axis_argument, axis_from_front
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")

@@ -3,7 +3,7 @@ import numbers
 import keras
 from keras import ops
 
-from ._arguments import axis_argument, axis_from_front
+from ._axis import axis_argument, axis_from_front
 
 SHARING = ("channel", "layer", "element")
 

@@ -14,8 +14,8 @@ def read_series(series, num_features=None, name="series"):
 
     Raises:
         TypeError: a series does not hold real numbers.
-        ValueError: a list or a series is empty, has the wrong shape, infinite values, or fewer
-            than two observed (not NaN) values in a feature.
+        ValueError: a list or a series is empty, has the wrong shape, infinite values, fewer than
+            two observed (not NaN) values in a feature, or another number of features than others.
     """
     single = not isinstance(series, (list, tuple)) or (
         len(series) > 0 and all(np.ndim(value) == 0 for value in series)
@@ -24,14 +24,22 @@ def read_series(series, num_features=None, name="series"):
         return {name: _read_one(series, num_features, name)}, True
     if not series:
         raise ValueError(f"`{name}` must hold at least one series. Received: {name}={series!r}")
-    names = [f"{name}[{i}]" for i in range(len(series))]
-    return {
-        name: _read_one(one, num_features, name) for name, one in zip(names, series, strict=True)
-    }, False
+    arrays = {
+        f"{name}[{i}]": _read_one(s, num_features, f"{name}[{i}]") for i, s in enumerate(series)
+    }
+    features = {array.shape[1] for array in arrays.values()}
+    if len(features) > 1:
+        raise ValueError(
+            f"All series of `{name}` must have the same number of features. "
+            f"Received: {sorted(features)} features"
+        )
+    return arrays, False
 
 
 def _read_one(values, num_features, name):
     try:
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.astype("float64").filled(np.nan)
         array = np.asarray(values)
         if array.dtype == object and not any(isinstance(v, (str, bytes)) for v in array.flat):
             array = array.astype("float64")
@@ -66,7 +74,8 @@ def _read_one(values, num_features, name):
     observed = np.isfinite(array).sum(axis=0)
     if array.shape[1] == 0 or observed.min() < MIN_OBSERVED:
         raise ValueError(
-            f"`{name}` must hold at least {MIN_OBSERVED} observed values in each feature. "
+            f"`{name}` must hold at least {MIN_OBSERVED} observed values in each feature "
+            "(a nested list is a list of series: pass one of several features as an array). "
             f"Received: {name} of shape {np.shape(values)} with {observed.tolist()} observed"
         )
     return array

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from ...layers._arguments import positive_integer
+from ..._arguments import positive_integer
 from ._read_series import read_series
 from .linear_autoregression import LinearAutoregression
 from .mase import mase
@@ -14,7 +14,8 @@ class Backtest:
 
     `StatefulLSTMForecaster.backtest` makes one. The baselines see the same data: the seasonal
     naive forecast, and a linear autoregression over one season and one step, fitted anew at each
-    origin after the forecaster's own transform.
+    origin after the forecaster's own transform. A baseline that cannot be had from what is known
+    at an origin is NaN there, and so is MASE where the known values never change.
 
     Attributes:
         series: Array `(time, features)`.
@@ -56,13 +57,13 @@ class Backtest:
     def table(self):
         """The mean of each method's errors over the origins, with the best and the worst."""
         head = f"{len(self.origins)} origins, horizon {self.horizon}"
-        rows = [f"{head:<32}{'MASE':>8}{'[min, max]':>18}{'RMSE':>12}"]
+        rows = [f"{head:<32}{'MASE':>10}{'[min, max]':>22}{'RMSE':>12}"]
         for method, score in self.scores().items():
-            low, high = np.nanmin(score["mase"]), np.nanmax(score["mase"])
-            spread = f"[{low:.3f}, {high:.3f}]"
+            known = score["mase"][np.isfinite(score["mase"])]
+            spread = f"[{known.min():.3f}, {known.max():.3f}]" if len(known) else ""
             rows.append(
-                f"{method:<32}{np.nanmean(score['mase']):>8.3f}{spread:>18}"
-                f"{np.nanmean(score['rmse']):>12.4g}"
+                f"{method:<32}{_mean(score['mase']):>10.3f}{spread:>22}"
+                f"{_mean(score['rmse']):>12.4g}"
             )
         return "\n".join(rows)
 
@@ -106,16 +107,24 @@ class Backtest:
         return self.series[self.origins[i] : self.origins[i] + self.horizon]
 
     def _mase(self, i, forecast):
-        if not self._is_observed(i):
-            return np.nan
         known = self.series[: self.origins[i]]
-        return mase(self._truth(i), forecast, known, self.season_length)
+        return _or_nan(mase, self._truth(i), forecast, known, self.season_length)
 
     def _rmse(self, i, forecast):
-        return rmse(self._truth(i), forecast) if self._is_observed(i) else np.nan
+        return _or_nan(rmse, self._truth(i), forecast)
 
-    def _is_observed(self, i):
-        return np.isfinite(self._truth(i)).any(axis=0).all()
+
+def _or_nan(measure, *arguments):
+    """What cannot be measured at one origin must not cost the others."""
+    try:
+        return measure(*arguments)
+    except ValueError:
+        return np.nan
+
+
+def _mean(values):
+    known = values[np.isfinite(values)]
+    return known.mean() if len(known) else np.nan
 
 
 def import_pyplot():
@@ -129,25 +138,20 @@ def import_pyplot():
 
 def roll_origin(model, series, horizon, start, stride, fit_arguments, season_length, verbose):
     """Forecasts `series` from each origin with `model`, or with a copy trained anew there."""
-    for name, value in (
-        ("horizon", horizon),
-        ("start", start),
-        ("stride", stride),
-        ("season_length", season_length),
-    ):
-        positive_integer(name, value)
+    horizon = positive_integer("horizon", horizon)
+    start = positive_integer("start", start)
+    stride = positive_integer("stride", stride)
+    season_length = positive_integer("season_length", season_length)
     arrays, single = read_series(series, model.num_features)
     if not single:
         raise ValueError(
             f"`series` must be one series, not a list. Received: a list of {len(arrays)}"
         )
     values = arrays["series"]
-    lags = season_length + 1
-    if start < 2 * lags + 1:
+    if start < model.seasonal_difference + 2:
         raise ValueError(
-            f"`start` must be at least {2 * lags + 1}, so that the linear autoregression beside "
-            f"has an equation for each of its coefficients. Received: start={start}, "
-            f"season_length={season_length}"
+            f"`start` must be at least {model.seasonal_difference + 2}, so that there are two "
+            f"differences to begin from. Received: start={start}"
         )
     origins = list(range(start, len(values) - horizon + 1, stride))
     if not origins:
@@ -157,18 +161,29 @@ def roll_origin(model, series, horizon, start, stride, fit_arguments, season_len
         )
     known = [values[:origin] for origin in origins]
     refit = None if fit_arguments is None else _Refit(model, fit_arguments)
-    naive = SeasonalNaive(season_length)
     by_method = {"forecaster": [], "seasonal naive": [], "linear autoregression": []}
     verbose = 1 if verbose == "auto" else verbose
     progress = keras.utils.Progbar(len(origins), verbose=verbose, unit_name="origin")
     for context in known:
         forecaster = model if refit is None else refit.on(context)
-        linear = LinearAutoregression(lags, model.transform).fit(context)
-        for found, method in zip(by_method.values(), (forecaster, naive, linear), strict=True):
-            found.append(method.forecast(horizon, context))
+        by_method["forecaster"].append(forecaster.forecast(horizon, context))
+        for name, baseline in (
+            ("seasonal naive", SeasonalNaive(season_length)),
+            ("linear autoregression", LinearAutoregression(season_length + 1, model.transform)),
+        ):
+            by_method[name].append(_forecast_or_nan(baseline, horizon, context))
         progress.add(1)
     by_method = {name: np.stack(found) for name, found in by_method.items()}
     return Backtest(values, origins, horizon, season_length, by_method)
+
+
+def _forecast_or_nan(baseline, horizon, context):
+    try:
+        if isinstance(baseline, LinearAutoregression):
+            baseline.fit(context)
+        return baseline.forecast(horizon, context)
+    except ValueError:
+        return np.full((horizon, context.shape[1]), np.nan)
 
 
 class _Refit:
@@ -182,7 +197,9 @@ class _Refit:
         if not model.compiled:
             raise ValueError("`refit` needs a compiled model: call `compile` first.")
         self.model = type(model).from_config(model.get_config())
-        self.model.compile_from_config(model.get_compile_config())
+        optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        model.compile_alike(self.model, optimizer)
+        self.model.optimizer.build(self.model.trainable_variables)
         self.fit_arguments = fit_arguments
         self.variables = [*self.model.variables, *self.model.optimizer.variables]
         self.first = [variable.numpy() for variable in self.variables]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ...layers._arguments import positive_integer
+from ..._arguments import positive_integer
 from ._read_series import read_series
 from .pack_series import forward_fill
 from .scaling import TRANSFORMS, Scaling
@@ -30,12 +30,11 @@ class LinearAutoregression:
     """
 
     def __init__(self, lags, transform=None):
-        lags = range(1, lags + 1) if isinstance(lags, (int, np.integer)) else lags
-        lags = tuple(lags)
+        if not isinstance(lags, (list, tuple, range)):
+            lags = range(1, positive_integer("lags", lags) + 1)
         if not lags:
-            raise ValueError("`lags` must name at least one lag. Received: lags=()")
-        for lag in lags:
-            positive_integer("lags", lag)
+            raise ValueError(f"`lags` must name at least one lag. Received: lags={lags!r}")
+        lags = tuple(positive_integer("lags", lag) for lag in lags)
         if transform not in TRANSFORMS:
             raise ValueError(
                 f"`transform` must be one of {tuple(TRANSFORMS)}. Received: transform={transform!r}"

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ...layers._arguments import positive_integer
+from ..._arguments import positive_integer
 
 
 def mase(y_true, y_pred, y_train, season_length=1):
@@ -35,7 +35,7 @@ def mase(y_true, y_pred, y_train, season_length=1):
     """
     positive_integer("season_length", season_length)
     y_true, y_pred = columns_alike(y_true, y_pred)
-    y_train = columns(y_train)
+    y_train = columns(y_train, "y_train")
     if y_train.shape[1] != y_true.shape[1]:
         raise ValueError(
             "`y_train` must have as many features as `y_true`. "
@@ -44,22 +44,24 @@ def mase(y_true, y_pred, y_train, season_length=1):
     naive = np.abs(y_train[season_length:] - y_train[:-season_length])
     if not (naive > 0).any(axis=0).all():
         raise ValueError(
-            "`y_train` must hold values that differ one season apart in each feature. "
+            "`y_train` must hold observed values one season apart that differ, in each feature. "
             f"Received: {len(y_train)} values with season_length={season_length}"
         )
     error = np.nanmean(np.abs(y_true - y_pred), axis=0)
     return float(np.mean(error / np.nanmean(naive, axis=0)))
 
 
-def columns(values):
+def columns(values, name):
     """Values as float64 `(time, features)`."""
     values = np.asarray(values, "float64")
+    if np.isinf(values).any():
+        raise ValueError(f"`{name}` must be finite, with NaN where a value is missing.")
     return values[:, None] if values.ndim == 1 else values
 
 
 def columns_alike(y_true, y_pred):
     """Both as `(time, features)`, of one shape, and something in them to compare."""
-    y_true, y_pred = columns(y_true), columns(y_pred)
+    y_true, y_pred = columns(y_true, "y_true"), columns(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(
             "`y_pred` must have the shape of `y_true`. "

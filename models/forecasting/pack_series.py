@@ -4,7 +4,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from ...layers._arguments import positive_integer
+from ..._arguments import positive_integer
 from ._read_series import read_series
 
 
@@ -66,17 +66,18 @@ def pack_series(series, batch_size, bptt_steps):
     batch_size = positive_integer("batch_size", batch_size)
     bptt_steps = positive_integer("bptt_steps", bptt_steps)
     arrays, _ = read_series(series)
-    features = {array.shape[1] for array in arrays.values()}
-    if len(features) > 1:
-        raise ValueError(
-            "All series of `series` must have the same number of features. "
-            f"Received: {sorted(features)} features"
-        )
+    largest = np.finfo(keras.config.floatx()).max
+    for name, array in arrays.items():
+        if np.nanmax(np.abs(array)) > largest:
+            raise ValueError(
+                f"`{name}` must stay within {largest:.3g}, the range of {keras.config.floatx()}. "
+                f"Received: a value of {np.nanmax(np.abs(array)):.3g}"
+            )
     segments = _cut([_pairs(array) for array in arrays.values()], batch_size, bptt_steps)
     rows = _queue(segments, batch_size, bptt_steps)
     chunks = max(_chunks(row, bptt_steps) for row in rows)
 
-    shape = (chunks, batch_size, bptt_steps, features.pop())
+    shape = (chunks, batch_size, bptt_steps, segments[0].x.shape[1])
     x, y, weight = (np.zeros(shape, keras.config.floatx()) for _ in range(3))
     reset = np.zeros(shape[:2], bool)
     reset[0] = True

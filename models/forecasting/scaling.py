@@ -62,20 +62,21 @@ class Scaling:
             )
         return y, z
 
-    def fill(self, y):
-        """`f(y)` without gaps, for differences to be added to.
+    def carry_seasons(self, y):
+        """`f(y)` where a missing value is the last one observed of its season, else NaN.
 
-        A missing value is taken from the same season before (else after, else the mean).
+        Predictions of differences are added to it, so it must not look ahead.
         """
         m = self.period
-        filled = y.copy()
-        for season in range(m):
-            values = filled[season::m]  # a view: writing to it writes to `filled`
-            for t in range(1, len(values)):
-                values[t] = np.where(np.isnan(values[t]), values[t - 1], values[t])
-            for t in reversed(range(len(values) - 1)):
-                values[t] = np.where(np.isnan(values[t]), values[t + 1], values[t])
-        return np.where(np.isnan(filled), np.nanmean(y, axis=0), filled)
+        carried = y.copy()
+        for t in range(m, len(y)):
+            carried[t] = np.where(np.isnan(y[t]), carried[t - m], y[t])
+        return carried
+
+    def history(self, y):
+        """The last season of `f(y)` without gaps: a season never observed has the mean."""
+        last = self.carry_seasons(y)[len(y) - self.period :]
+        return np.where(np.isnan(last), np.nanmean(y, axis=0), last)
 
     def undo_forecast(self, z, history, units):
         """Forecasts `z`, `(..., horizon, features)`, in the series' units.
@@ -99,11 +100,11 @@ class Scaling:
     def undo_one_step(self, z, y, units):
         """One-step predictions `z` of the steps `m + 1, m + 2, ...`, in the series' units.
 
-        `y` is the whole `f(y)` without gaps.
+        `y` is the whole `f(y)`. NaN where nothing of the same season came before.
         """
         steps = z * units.scale + units.location
         if self.period:
-            steps = steps + y[1 : 1 + len(steps)]
+            steps = steps + self.carry_seasons(y)[1 : 1 + len(steps)]
         return self.inverse_transform(steps)
 
 
@@ -113,8 +114,9 @@ def units_of(differences):
     A constant series keeps the scale 1: it has no other.
     """
     values = np.concatenate(differences)
-    location = np.nanmean(values, axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = np.nanstd(values, axis=0)
-    constant = spread <= 1e-12 * np.abs(location)
-    return Units(location, np.where(constant, 1.0, spread))
+    # Relative to the largest, whose square may be beyond float64.
+    largest = np.nanmax(np.abs(values), axis=0)
+    values = values / np.where(largest > 0, largest, 1.0)
+    spread = np.nanstd(values, axis=0)
+    scale = np.where(spread > 1e-12, spread * largest, 1.0)
+    return Units(np.nanmean(values, axis=0) * largest, scale)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ...layers._arguments import positive_integer
+from ..._arguments import positive_integer
 from ._read_series import read_series
 
 

@@ -1,10 +1,11 @@
+import numbers
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ...layers._arguments import positive_integer
+from ..._arguments import positive_integer
 from ._read_series import read_series
 from .backtest import roll_origin
 from .carried_state import CarriedState
@@ -13,12 +14,15 @@ from .recurrent_network import RecurrentNetwork
 from .rollout import CompiledNetwork
 from .scaling import TRANSFORMS, Scaling, Units, units_of
 
-# Rows of one compiled call: bounds memory, not what a caller may pass.
-_GROUP = 256
+# Rows of one compiled call, and the time steps they are padded to together: these bound memory,
+# not what a caller may pass.
+_MOST_SERIES = 256
+_MOST_STEPS = 2**18
 # Evaluation carries its state too, so the length of its chunks only bounds memory.
 _EVALUATION_STEPS = 256
 _MOST_ROWS = 32
-_LARGEST = {"float16": 65504.0, "float32": 3.4e38, "float64": 1.7e308}
+# Inputs beyond would overflow, squared in the loss or as they are.
+_LARGEST = {"float16": 6.5e4, "float32": 1e18, "float64": 1e150}
 _NO_COVARIATES = "this model has num_covariates=0"
 _NO_DISTRIBUTION = 'it needs another distribution than "point"'
 
@@ -31,7 +35,8 @@ class ForecasterState(NamedTuple):
 
     recurrent: tuple
     last: np.ndarray  # (series, features), the last observed input, in the network's units
-    history: np.ndarray  # (series, m, features), the last season of transformed values
+    observed: np.ndarray  # (series, m, features), the last season of transformed values
+    history: np.ndarray  # the same without gaps
     units: Units  # of (series, features)
     prediction: np.ndarray
     single: bool
@@ -39,7 +44,7 @@ class ForecasterState(NamedTuple):
 
 class _Scaled(NamedTuple):
     z: np.ndarray  # (time - m, features) in the network's units, NaN where missing
-    y: np.ndarray  # (time, features) transformed, without gaps
+    y: np.ndarray  # (time, features) transformed
     units: Units
 
 
@@ -123,7 +128,7 @@ class StatefulLSTMForecaster(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        units = (units,) if isinstance(units, (int, np.integer)) else tuple(units)
+        units = tuple(units) if isinstance(units, (list, tuple)) else (units,)
         if not units:
             raise ValueError("`units` must name at least one layer's width. Received: units=()")
         _one_of("initial_state", initial_state, ("zeros", "learned", "noisy"))
@@ -132,10 +137,10 @@ class StatefulLSTMForecaster(keras.Model):
         _one_of("transform", transform, tuple(TRANSFORMS))
         _one_of("num_covariates", num_covariates, (0,))
         _one_of("quantiles", quantiles, (None,))
-        if seasonal_difference != 0:
+        if not (type(seasonal_difference) is int and seasonal_difference == 0):
             seasonal_difference = positive_integer("seasonal_difference", seasonal_difference)
-        if isinstance(dropout, bool) or not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
+        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be a number in [0, 1). Received: dropout={dropout!r}")
 
         self.units = tuple(positive_integer("units", width) for width in units)
         self.num_features = positive_integer("num_features", num_features)
@@ -167,9 +172,10 @@ class StatefulLSTMForecaster(keras.Model):
         self.network.build(input_shape)
         if self.scaling == "global":
             # A scale of zero says that none was learned yet.
+            arguments = {"dtype": "float64", "trainable": False}
             shape = (self.num_features,)
-            self.location = self.add_weight(shape, "zeros", trainable=False, name="location")
-            self.scale = self.add_weight(shape, "zeros", trainable=False, name="scale")
+            self.location = self.add_weight(shape, "zeros", name="location", **arguments)
+            self.scale = self.add_weight(shape, "zeros", name="scale", **arguments)
         self.built = True
 
     def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None, **kwargs):
@@ -178,16 +184,22 @@ class StatefulLSTMForecaster(keras.Model):
         Args:
             optimizer: A Keras optimizer or its name. Default "adam".
             loss: A Keras loss, its name or a function. It is taken value by value: it sees tensors
-                `(rows, steps, features, 1)`. None: the distribution's own, for "point" the mean
-                squared error.
-            metrics: List of Keras metrics. Missing values and padding do not count in them.
+                `(rows, steps, features, 1)` and returns them without the last axis. Keep a Keras
+                loss's own reduction: others weigh by chunk, and so depend on `bptt_steps`. None:
+                the distribution's own, for "point" the mean squared error.
+            metrics: Keras metric or list of them. Missing values and padding do not count.
             weighted_metrics: The same.
             **kwargs: The other arguments of `keras.Model.compile`.
         """
-        metrics = [*(metrics or []), *(weighted_metrics or [])]
-        super().compile(
-            optimizer=optimizer, loss=loss or "mse", weighted_metrics=metrics or None, **kwargs
-        )
+        loss = loss or "mse"
+        metrics = [*_as_list(metrics), *_as_list(weighted_metrics)] or None
+        super().compile(optimizer=optimizer, loss=loss, weighted_metrics=metrics, **kwargs)
+
+        def compile_alike(model, optimizer):
+            model.compile(optimizer, loss, metrics, **kwargs)
+
+        # Through a config, a loss that is a plain function would have to be registered.
+        self.compile_alike = compile_alike
 
     def compile_from_config(self, config):
         config = keras.saving.deserialize_keras_object(config)
@@ -220,7 +232,8 @@ class StatefulLSTMForecaster(keras.Model):
             bptt_steps: Positive integer, the steps that gradients reach back.
             epochs: Integer, passes over all series.
             covariates: Only None.
-            validation_data: Like `series`; evaluated after each epoch from its own initial state.
+            validation_data: Like `series` (so a tuple of two is two series, not inputs and
+                targets); evaluated after each epoch from its own initial state.
             callbacks: List of Keras callbacks.
             shuffle: Only False: chunks follow one another in time.
             verbose: "auto", 0, 1 or 2, Keras's progress bar.
@@ -239,6 +252,9 @@ class StatefulLSTMForecaster(keras.Model):
                 f"one begins the next. Received: shuffle={shuffle!r}"
             )
         _only_none("covariates", covariates, _NO_COVARIATES)
+        epochs = positive_integer("epochs", epochs)
+        if not self.compiled:
+            raise ValueError("`fit` needs an optimizer and a loss: call `compile` first.")
         arrays, _ = read_series(series, self.num_features, "series")
         learned = self._learn_scale(arrays)
         data = self._chunks(arrays, batch_size, bptt_steps, learned)
@@ -248,13 +264,8 @@ class StatefulLSTMForecaster(keras.Model):
         if learned is not None:
             self.location.assign(learned.location)
             self.scale.assign(learned.scale)
-        self._fit_arguments = {
-            "batch_size": batch_size,
-            "bptt_steps": bptt_steps,
-            "epochs": epochs,
-        }
         self._carried.begin(True, _rows(data))
-        return super().fit(
+        history = super().fit(
             data,
             epochs=epochs,
             validation_data=validation_data,
@@ -264,6 +275,12 @@ class StatefulLSTMForecaster(keras.Model):
             initial_epoch=initial_epoch,
             validation_freq=validation_freq,
         )
+        self._fit_arguments = {
+            "batch_size": batch_size,
+            "bptt_steps": bptt_steps,
+            "epochs": epochs,
+        }
+        return history
 
     def evaluate(
         self,
@@ -291,8 +308,8 @@ class StatefulLSTMForecaster(keras.Model):
             The loss, or a list or dict of loss and metrics. No state changes.
         """
         _only_none("covariates", covariates, _NO_COVARIATES)
-        if series is not None:
-            arrays, _ = read_series(series, self.num_features, "series")
+        if not isinstance(kwargs.get("x"), tf.data.Dataset):
+            arrays, _ = read_series(kwargs.get("x", series), self.num_features, "series")
             kwargs["x"] = self._chunks(arrays, batch_size, _EVALUATION_STEPS)
         self._carried.begin(False, _rows(kwargs["x"]))
         return super().evaluate(
@@ -303,8 +320,9 @@ class StatefulLSTMForecaster(keras.Model):
         """One-step-ahead predictions, aligned with the series.
 
         Row `t` is the prediction of `series[t]` from all that came before it; the first
-        `1 + seasonal_difference` rows have no prediction and are NaN. With scaling="series" the
-        scale is that of the whole series.
+        `1 + seasonal_difference` rows have no prediction and are NaN, and so are rows of a season
+        in which nothing was observed before. With scaling="series" the scale is that of the whole
+        series.
 
         Args:
             series: One series or a list of them.
@@ -319,9 +337,9 @@ class StatefulLSTMForecaster(keras.Model):
         for group in _groups(scaled):
             predictions = self._compiled.one_step([forward_fill(one.z)[:-1] for one in group])
             for one, z in zip(group, predictions, strict=True):
-                steps = self._scaler.undo_one_step(z, one.y, one.units)
+                steps = self._scaler.undo_one_step(_finite(z), one.y, one.units)
                 unknown = np.full((len(one.y) - len(steps), self.num_features), np.nan)
-                found.append(np.concatenate([unknown, _finite(steps)]))
+                found.append(np.concatenate([unknown, steps]))
         return found[0] if single else found
 
     def forecast(
@@ -331,8 +349,9 @@ class StatefulLSTMForecaster(keras.Model):
 
         The state is warmed up on the context from the initial state on; then each prediction is
         the next input. Both happen in one compiled graph. After `compile(jit_compile=True)` XLA
-        makes it several times faster, at the price of a second or more for the first call with a
-        new number of series, length of context, or horizon (each rounded up to a power of two).
+        (on a GPU Keras takes it by itself) makes it faster, at the price of a second or more for
+        the first call with a new number of series, length of context, or horizon (each rounded up
+        to a power of two).
 
         Args:
             horizon: Positive integer, the steps to forecast.
@@ -356,8 +375,8 @@ class StatefulLSTMForecaster(keras.Model):
             inputs = [forward_fill(one.z) for one in group]
             predictions = self._compiled.forecast(inputs, horizon, by_xla)
             for one, z in zip(group, predictions, strict=True):
-                steps = self._scaler.undo_forecast(z, self._history(one), one.units)
-                found.append(_finite(steps))
+                history = self._scaler.history(one.y)
+                found.append(self._scaler.undo_forecast(_finite(z), history, one.units))
         return found[0] if single else found
 
     def warm_up(self, context):
@@ -375,9 +394,10 @@ class StatefulLSTMForecaster(keras.Model):
         z, recurrent = self._compiled.warm_up(inputs)
         units = Units(*map(np.stack, zip(*(one.units for one in scaled), strict=True)))
         last = np.stack([one[-1] for one in inputs])
-        history = np.stack([self._history(one) for one in scaled])
+        observed = np.stack([one.y[len(one.y) - self.seasonal_difference :] for one in scaled])
+        history = np.stack([self._scaler.history(one.y) for one in scaled])
         prediction = self._undo_next(z, history, units)
-        return ForecasterState(tuple(recurrent), last, history, units, prediction, single)
+        return ForecasterState(tuple(recurrent), last, observed, history, units, prediction, single)
 
     def step(self, x, state):
         """Takes in one new observation and predicts the next, in the series' units.
@@ -391,25 +411,21 @@ class StatefulLSTMForecaster(keras.Model):
             The prediction of the next observation, `(features,)` or `(series, features)`, and the
             state after `x`.
         """
-        expected = (len(state.last), self.num_features)
-        x = np.asarray(x, "float64")
-        if x.size != np.prod(expected) or np.isinf(x).any():
-            raise ValueError(
-                f"`x` must hold one finite (or missing, NaN) value for each of {expected[0]} "
-                f"series and {expected[1]} features. Received: x={x}"
-            )
-        y = self._scaler.check_and_transform(x.reshape(expected), "x")
-        difference = y - state.history[:, 0] if self.seasonal_difference else y
-        z = (difference - state.units.location) / state.units.scale
-        last = np.where(np.isnan(z), state.last, z)
-        history = state.history
+        y = self._scaler.check_and_transform(self._read_step(x, len(state.last)), "x")
+        observed, history = state.observed, state.history
+        difference = y
         if self.seasonal_difference:
-            newest = np.where(np.isnan(y), history[:, 0], y)
-            history = np.concatenate([history[:, 1:], newest[:, None]], axis=1)
+            difference = y - observed[:, 0]
+            known = np.where(np.isnan(y), history[:, 0], y)
+            observed = np.concatenate([observed[:, 1:], y[:, None]], axis=1)
+            history = np.concatenate([history[:, 1:], known[:, None]], axis=1)
+        z = (difference - state.units.location) / state.units.scale
+        self._check_range(z, "x")
+        last = np.where(np.isnan(z), state.last, z)
         z, recurrent = self._compiled.step(last, list(state.recurrent))
         prediction = self._undo_next(z, history, state.units)
-        after = state._replace(
-            recurrent=tuple(recurrent), last=last, history=history, prediction=prediction
+        after = ForecasterState(
+            tuple(recurrent), last, observed, history, state.units, prediction, state.single
         )
         return (prediction[0] if state.single else prediction), after
 
@@ -421,14 +437,13 @@ class StatefulLSTMForecaster(keras.Model):
         Args:
             series: One series, `(time,)` or `(time, features)`.
             horizon: Positive integer, the steps to forecast from each origin.
-            start: Positive integer, the first origin: how many observations are known there; at
-                least `2 * season_length + 3`.
+            start: Positive integer, the first origin: how many observations are known there.
             stride: Positive integer, the steps from one origin to the next. The last origin is
                 the last one after which `horizon` steps are known.
             refit: False forecasts with the weights as they are. True trains anew at each origin
-                on what precedes it, from freshly drawn weights, with the arguments of the last
-                `fit`; a dict gives these arguments instead, for example
-                `{"epochs": 100, "bptt_steps": 24}`. Either way this model's weights stay.
+                on what precedes it, from freshly drawn weights, with the `epochs`, `bptt_steps`
+                and `batch_size` of the last `fit`; a dict gives the arguments of `fit` instead,
+                for example `{"epochs": 100, "bptt_steps": 24}`. This model's weights stay.
             season_length: Positive integer, the season of MASE and of the seasonal naive
                 forecast printed beside.
             verbose: "auto", 0, 1 or 2, the progress bar over the origins.
@@ -436,6 +451,8 @@ class StatefulLSTMForecaster(keras.Model):
         Returns:
             A `Backtest` with `.table()`, `.plot(path)` and `.forecasts`.
         """
+        if not isinstance(refit, (bool, dict)):
+            raise ValueError(f"`refit` must be True, False or a dict. Received: refit={refit!r}")
         if refit is True and self._fit_arguments is None:
             raise ValueError(
                 "`refit=True` repeats the arguments of the last `fit`, and this model has had "
@@ -498,14 +515,13 @@ class StatefulLSTMForecaster(keras.Model):
             return learned
         if self._scale_is_unknown():
             raise ValueError('With scaling="global" the scale is learned in `fit`: call it first.')
-        return Units(self.location.numpy().astype("float64"), self.scale.numpy().astype("float64"))
+        return Units(self.location.numpy(), self.scale.numpy())
 
     def _learn_scale(self, arrays):
-        """The global scale if this model has one and it is still unknown, rounded as stored."""
+        """The global scale, if this model has one and it is still unknown."""
         if self.scaling != "global" or not self._scale_is_unknown():
             return None
-        learned = units_of([self._scaler.difference(a, name)[1] for name, a in arrays.items()])
-        return Units(*(np.float64(value.astype(self.variable_dtype)) for value in learned))
+        return units_of([self._scaler.difference(a, name)[1] for name, a in arrays.items()])
 
     def _scale_is_unknown(self):
         return not np.any(self.scale.numpy())
@@ -514,14 +530,36 @@ class StatefulLSTMForecaster(keras.Model):
         y, differences = self._scaler.difference(array, name)
         units = self._units(differences, learned)
         z = (differences - units.location) / units.scale
-        largest = np.nanmax(np.abs(z))
+        self._check_range(z, name)
+        return _Scaled(z, y, units)
+
+    def _check_range(self, z, name):
+        largest = np.nanmax(np.abs(z), initial=0.0)
         if largest > self._largest_input:
             raise ValueError(
-                f"`{name}` must stay within {self._largest_input:.3g} after scaling, the range of "
-                f"{self.compute_dtype}. Received: a value of {largest:.3g} with "
+                f"`{name}` must stay within {self._largest_input:.3g} after scaling, for the sake "
+                f"of {self.compute_dtype}. Received: a value of {largest:.3g} with "
                 f"scaling={self.scaling!r}"
             )
-        return _Scaled(z, self._scaler.fill(y), units)
+
+    def _read_step(self, x, series):
+        """One observation of each series as `(series, features)`."""
+        expected = (series, self.num_features)
+        shapes = [expected]
+        if series == 1:
+            shapes.append((self.num_features,))
+        if self.num_features == 1:
+            shapes.append((series,))
+        if expected == (1, 1):
+            shapes.append(())
+        array = np.asarray(x)
+        if array.dtype.kind not in "iuf" or array.shape not in shapes or np.isinf(array).any():
+            raise ValueError(
+                f"`x` must hold a finite number, or NaN where it is missing, for each of {series} "
+                f"series and {self.num_features} features, as an array {expected}. "
+                f"Received: x of dtype {array.dtype} and shape {array.shape}"
+            )
+        return array.astype("float64").reshape(expected)
 
     def _read_scaled(self, series, name):
         arrays, single = read_series(series, self.num_features, name)
@@ -546,12 +584,9 @@ class StatefulLSTMForecaster(keras.Model):
             )
         )
 
-    def _history(self, scaled):
-        return scaled.y[len(scaled.y) - self.seasonal_difference :]
-
     def _undo_next(self, z, history, units):
         """Predictions of the next step, `(series, features)`, in the series' units."""
-        per_series = zip(z, history, *units, strict=True)
+        per_series = zip(_finite(z), history, *units, strict=True)
         return np.concatenate(
             [
                 self._scaler.undo_forecast(one[None], past, Units(*unit))
@@ -574,8 +609,23 @@ def _rows(chunks):
     return chunks.element_spec[0]["reset"].shape[0]
 
 
-def _groups(items):
-    return [items[i : i + _GROUP] for i in range(0, len(items), _GROUP)]
+def _groups(scaled):
+    """Runs of series that fit into one compiled call."""
+    group, longest = [], 0
+    for one in scaled:
+        longest = max(longest, len(one.z))
+        full = len(group) == _MOST_SERIES or (len(group) + 1) * longest > _MOST_STEPS
+        if group and full:
+            yield group
+            group, longest = [], len(one.z)
+        group.append(one)
+    yield group
+
+
+def _as_list(value):
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _one_of(name, value, allowed):
@@ -585,4 +635,6 @@ def _one_of(name, value, allowed):
 
 def _only_none(name, value, reason):
     if value is not None:
-        raise ValueError(f"`{name}` must be None: {reason}. Received: {name}={value!r}")
+        raise ValueError(
+            f"`{name}` must be None: {reason}. Received: {name} of type {type(value).__name__}"
+        )

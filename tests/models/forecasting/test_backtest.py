@@ -96,10 +96,39 @@ def test_picture(model, series, tmp_path):
         ({"season_length": 0}, "`season_length`"),
         ({"start": 68}, "`series` must reach"),
         ({"series": [np.arange(9.0), np.arange(8.0)]}, "`series` must be one series"),
-        ({"start": 3, "season_length": 12}, "`start` must"),
+        ({"refit": "yes"}, "`refit` must"),
     ],
 )
 def test_errors(model, series, arguments, message):
     arguments = {"series": series, "horizon": 5, "start": 40, **arguments}
     with pytest.raises(ValueError, match=message):
         model.backtest(**arguments, verbose=0)
+
+
+def test_start_must_leave_two_differences(series):
+    model = StatefulLSTMForecaster(units=(2,), seasonal_difference=12)
+    with pytest.raises(ValueError, match="`start` must be at least 14"):
+        model.backtest(series, 5, 13, verbose=0)
+
+
+def test_what_a_baseline_cannot_do_is_nan(model):
+    flat = np.full(30, 4.0)
+    flat[20:] += np.arange(10) % 3
+    result = model.backtest(flat, horizon=5, start=10, stride=15, season_length=12, verbose=0)
+    scores = result.scores()
+    assert np.isnan(scores["seasonal naive"]["rmse"][0])  # 10 values are no season of 12
+    assert np.isnan(scores["linear autoregression"]["rmse"][0])
+    assert np.isfinite(scores["forecaster"]["rmse"]).all()
+    np.testing.assert_array_equal(np.isfinite(scores["forecaster"]["mase"]), [False, True])
+    assert f"{scores['seasonal naive']['rmse'][1]:.4g}" in result.table()
+
+
+def test_refit_with_a_loss_and_a_metric_that_nobody_registered(series):
+    model = StatefulLSTMForecaster(units=(2,))
+    model.compile(
+        "adam",
+        loss=lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1),
+        metrics=lambda y, p: keras.ops.mean(keras.ops.abs(y - p), axis=-1),
+    )
+    result = model.backtest(series, 5, 60, refit={"epochs": 1}, verbose=0)
+    assert result.forecasts.shape == (6, 5, 1)

@@ -38,6 +38,8 @@ def test_rmse_by_hand():
         (lambda: rmse([1.0], [[1.0, 2.0]]), "`y_pred`"),
         (lambda: mase([1.0], [1.0], [1.0, 2.0], season_length=0), "`season_length`"),
         (lambda: rmse([1.0], [np.nan]), "`y_pred`"),
+        (lambda: rmse([np.inf], [1.0]), "`y_true`"),
+        (lambda: mase([1.0], [1.0], [1.0, np.inf, 2.0]), "`y_train`"),
     ],
 )
 def test_errors(call, message):

@@ -17,7 +17,7 @@ def test_a_forecast_of_the_true_differences_is_the_truth(transform, period):
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-12)
 
     origin = 33
-    history = scaling.fill(y)[origin - period : origin]
+    history = scaling.history(y[:origin])
     future = z[origin - period :]  # 27 steps: two whole seasons of 12 and a part
     np.testing.assert_allclose(
         scaling.undo_forecast(future, history, units), series[origin:], rtol=1e-12
@@ -38,20 +38,26 @@ def test_seasonal_difference_by_hand():
     np.testing.assert_array_equal(forecast[:, 0], [11, 22, 14])
 
 
-def test_gaps_are_filled_from_the_same_season():
+def test_gaps_are_carried_from_the_same_season_and_never_from_the_future():
     nan = np.nan
     y = np.array([[nan], [2.0], [3.0], [nan], [nan], [nan]])
-    np.testing.assert_array_equal(Scaling(None, 2).fill(y)[:, 0], [3, 2, 3, 2, 3, 2])
-    # A season that is never observed takes the mean.
-    np.testing.assert_array_equal(
-        Scaling(None, 3).fill(np.array([[nan], [2.0], [3.0], [nan]]))[:, 0], [2.5, 2, 3, 2.5]
-    )
+    np.testing.assert_array_equal(Scaling(None, 2).carry_seasons(y)[:, 0], [nan, 2, 3, 2, 3, 2])
+    np.testing.assert_array_equal(Scaling(None, 2).history(y)[:, 0], [3, 2])
+    # A season that was never observed takes the mean.
+    never = np.array([[nan], [2.0], [3.0], [nan]])
+    np.testing.assert_array_equal(Scaling(None, 3).history(never)[:, 0], [2, 3, 2.5])
 
 
 def test_a_constant_series_keeps_the_scale_one():
     assert units_of([np.full((5, 1), 0.1)]).scale == 1
     assert units_of([np.zeros((5, 1))]).scale == 1
-    assert units_of([np.array([[1e-300], [2e-300]])]).scale > 0
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300])
+def test_units_of_the_smallest_and_the_largest_values(size):
+    units = units_of([np.array([[1.0], [3.0]]) * size])
+    np.testing.assert_allclose(units.location, 2 * size)
+    np.testing.assert_allclose(units.scale, size)
 
 
 def test_a_negative_root_means_zero():

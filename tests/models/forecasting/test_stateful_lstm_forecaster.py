@@ -440,6 +440,7 @@ def test_bad_horizon(horizon):
         ({"shuffle": True}, "`shuffle` must be False"),
         ({"batch_size": 0}, "`batch_size`"),
         ({"bptt_steps": 0}, "`bptt_steps`"),
+        ({"epochs": 1.5}, "`epochs`"),
         ({"covariates": [1.0]}, "`covariates` must be None"),
     ],
 )
@@ -471,6 +472,10 @@ def test_what_a_point_forecast_has_not(name):
         {"transform": "exp"},
         {"seasonal_difference": -1},
         {"seasonal_difference": 1.5},
+        {"seasonal_difference": 0.0},
+        {"units": None},
+        {"units": 8.0},
+        {"dropout": "a"},
     ],
 )
 def test_bad_constructor_arguments(arguments):
@@ -478,13 +483,88 @@ def test_bad_constructor_arguments(arguments):
         StatefulLSTMForecaster(**arguments)
 
 
-def test_a_step_of_the_wrong_size():
+@pytest.mark.parametrize(
+    "x", [[1.0, 2.0, 3.0], [1.0, INF], [[1.0, 2.0]], 1.0, "ab", ["a", "b"], [1j, 2j], None]
+)
+def test_bad_step(x):
     model = make()
     state = model.warm_up([np.arange(9.0), np.arange(7.0)])
-    with pytest.raises(ValueError, match="`x` must hold one finite"):
-        model.step([1.0, 2.0, 3.0], state)
-    with pytest.raises(ValueError, match="`x` must hold one finite"):
-        model.step([1.0, INF], state)
+    with pytest.raises(ValueError, match="`x` must hold a finite number"):
+        model.step(x, state)
+
+
+def test_a_transposed_step_is_refused():
+    model = make(num_features=2)
+    state = model.warm_up([np.random.default_rng(i).normal(size=(9, 2)) for i in range(3)])
+    prediction, _ = model.step(np.ones((3, 2)), state)
+    assert prediction.shape == (3, 2)
+    for x in (np.ones((2, 3)), np.ones(6)):
+        with pytest.raises(ValueError, match="`x` must hold a finite number"):
+            model.step(x, state)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"seasonal_difference": 4}])
+def test_stepping_over_gaps_is_warming_up_on_them(arguments):
+    model = make(scaling="global", **arguments)
+    (series,) = waves([40])
+    model.fit(series, verbose=0)
+    series[[12, 20, 21, 22, 30]] = NAN
+    for t in range(8, 39):
+        stepped, _ = model.step(series[t], model.warm_up(series[:t]))
+        warmed = model.warm_up(series[: t + 1]).prediction[0]
+        np.testing.assert_allclose(stepped, warmed, rtol=1e-5)
+        if t + 1 not in (12, 20, 21, 22, 30):
+            np.testing.assert_allclose(model.predict(series)[t + 1], warmed, rtol=1e-5)
+
+
+def test_predictions_do_not_look_ahead():
+    model = make(scaling=None, seasonal_difference=4)
+    (series,) = waves([40])
+    series[:3] = NAN
+    before = model.predict(series)
+    for t in range(6, 40, 5):
+        changed = series.copy()
+        changed[t:] += 100
+        np.testing.assert_array_equal(model.predict(changed)[: t + 1], before[: t + 1])
+
+
+def test_fit_before_compile_changes_nothing():
+    model = StatefulLSTMForecaster(units=(2,), scaling="global")
+    with pytest.raises(ValueError, match="call `compile` first"):
+        model.fit(np.arange(9.0))
+    assert not np.any(model.scale)
+
+
+def test_global_scale_keeps_the_digits_of_large_values():
+    (series,) = waves([80])
+    reported = []
+    for offset in (0.0, 1e9):
+        model = make(scaling="global", optimizer=frozen())
+        reported.append(model.fit(series + offset, verbose=0).history["loss"][0])
+    np.testing.assert_allclose(*reported, rtol=1e-4)
+
+
+def test_masked_arrays_are_missing_values():
+    model = make()
+    (series,) = waves([30])
+    gaps = series.copy()
+    gaps[[4, 9]] = NAN
+    masked = np.ma.masked_invalid(np.where(np.isnan(gaps), 1e9, gaps))
+    masked[[4, 9]] = np.ma.masked
+    np.testing.assert_array_equal(model.forecast(3, masked), model.forecast(3, gaps))
+
+
+def test_one_long_context_does_not_inflate_the_others():
+    model = make(units=(2,))
+    series = [*waves([20] * 5), *waves([2**18 + 5]), *waves([20] * 5, seed=1)]
+    together = model.forecast(2, series)
+    for i in (0, 5, 10):
+        np.testing.assert_allclose(together[i], model.forecast(2, series[i]), rtol=1e-4)
+
+
+def test_evaluate_without_series():
+    with pytest.raises(ValueError, match="`series` must have shape"):
+        make().evaluate()
 
 
 def test_values_beyond_the_dtype_are_refused():

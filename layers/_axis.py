@@ -1,19 +1,11 @@
-"""Checks of arguments that several layers take."""
+"""Checks of the axis that several layers take."""
 
-import operator
-
-
-def positive_integer(name, value):
-    """`value` as an `int`, NumPy's integers included."""
-    number = _integer(value)
-    if number is None or number < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return number
+from .._arguments import integer_or_none
 
 
 def axis_argument(axis):
     """`axis` as an `int`; any but the batch axis."""
-    number = _integer(axis)
+    number = integer_or_none(axis)
     if not number:
         raise ValueError(
             f"`axis` must be an integer other than 0, the batch axis. Received: axis={axis!r}"
@@ -31,12 +23,3 @@ def axis_from_front(axis, input_shape):
             f"Received: axis={axis}, input_shape={tuple(input_shape)}"
         )
     return from_front
-
-
-def _integer(value):
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
