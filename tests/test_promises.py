@@ -18,6 +18,8 @@ OBJECTS = checks.public_objects()
 CLASSES = checks.public_classes()
 LAYERS = {name: cls for name, cls in CLASSES.items() if issubclass(cls, keras.layers.Layer)}
 
+LOSSES = {name: cls for name, cls in CLASSES.items() if issubclass(cls, keras.losses.Loss)}
+
 
 def example_of(cls):
     assert cls in examples.EXAMPLES, f"{cls.__name__} is public: add one to tests/examples.py"
@@ -39,6 +41,12 @@ def test_layer(name):
     example = example_of(LAYERS[name])
     if isinstance(example, examples.Layer):
         checks.check_layer(example.make, example.input_shape)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss(name):
+    example = example_of(LOSSES[name])
+    checks.check_loss(example.make, example.y_true, example.y_pred)
 
 
 @pytest.mark.parametrize("name", OBJECTS)
