@@ -51,6 +51,11 @@ EXAMPLES = {
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),
+    losses.A2CActorLoss: Loss(
+        lambda **kw: losses.A2CActorLoss("gaussian", **kw),
+        RNG.uniform(1, 2, size=(3, 4, 3)),
+        RNG.normal(size=(3, 4, 4)),
+    ),
     losses.PackedTargetsLoss: Loss(
         lambda **kw: losses.PackedTargetsLoss(weighted_squares, SIZES, **kw),
         RNG.uniform(1, 2, size=(3, 4, 3)),
