@@ -21,7 +21,7 @@ class RowLoss(keras.losses.Loss):
 
 
 def check_same_rows(y_true, y_pred):
-    if not _agree(y_true.shape[:-1], y_pred.shape[:-1]):
+    if not same_shape(y_true.shape[:-1], y_pred.shape[:-1]):
         raise ValueError(
             "`y_true` and `y_pred` must have the same axes before the last: a row of targets for "
             f"each row of predictions. Received: y_true.shape={tuple(y_true.shape)}, "
@@ -31,7 +31,7 @@ def check_same_rows(y_true, y_pred):
 
 def check_one_value_a_row(values, y_true):
     rows = tuple(y_true.shape[:-1])
-    if not _agree(rows, values.shape):
+    if not same_shape(rows, values.shape):
         raise ValueError(
             f"`loss` must return one value for each row of targets, the shape {rows}. A scalar "
             "means that it reduces: leave that to this loss. An axis too many comes from a part "
@@ -40,7 +40,8 @@ def check_one_value_a_row(values, y_true):
         )
 
 
-def _agree(shape, other):
+def same_shape(shape, other):
+    """Equal as far as is known."""
     return len(shape) == len(other) and all(
         None in (a, b) or a == b for a, b in zip(shape, other, strict=True)
     )

@@ -61,5 +61,10 @@ EXAMPLES = {
         RNG.uniform(1, 2, size=(3, 4, 3)),
         RNG.normal(size=(3, 4, 2)),
     ),
+    losses.SoftFBeta: Loss(
+        lambda **kw: losses.SoftFBeta(average="macro", **kw),
+        RNG.integers(2, size=(3, 4, 2)),
+        RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
+    ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
 }

@@ -90,6 +90,35 @@ def test_layers_load_in_a_fresh_process(tmp_path):
     assert printed.count("same") == len(made)
 
 
+def test_losses_load_in_a_fresh_process(tmp_path):
+    """With the compiled model, whose evaluation stays the same."""
+    made = [e for e in examples.EXAMPLES.values() if isinstance(e, examples.Loss)]
+    for i, example in enumerate(made):
+        inputs = keras.Input((None, example.y_pred.shape[-1]))
+        model = keras.Model(inputs, keras.layers.Identity()(inputs))
+        model.compile(loss=example.make(reduction="sum"))
+        value = model.evaluate(example.y_pred, example.y_true, verbose=0)
+        model.save(tmp_path / f"{i}.keras")
+        np.savez(tmp_path / f"{i}.npz", x=example.y_pred, y=example.y_true, value=value)
+    printed = checks.run_in_fresh_process(
+        """
+        import pathlib, sys
+        import keras, kerazoo, numpy as np
+        sys.path.append(sys.argv[2])
+        import examples  # registers the functions that the losses call
+        for path in pathlib.Path(sys.argv[1]).glob("*.keras"):
+            model = keras.saving.load_model(path, safe_mode=True)
+            data = np.load(path.with_suffix(".npz"))
+            value = model.evaluate(data["x"], data["y"], verbose=0)
+            np.testing.assert_allclose(value, data["value"], rtol=1e-6)
+            print("same", path.stem)
+        """,
+        tmp_path,
+        pathlib.Path(examples.__file__).parent,
+    )
+    assert printed.count("same") == len(made)
+
+
 def test_import_is_silent_and_brings_nothing_optional():
     printed = checks.run_in_fresh_process(
         """

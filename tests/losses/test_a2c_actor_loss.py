@@ -1,4 +1,3 @@
-import checks
 import keras
 import numpy as np
 import pytest
@@ -165,29 +164,6 @@ def test_learns_the_better_arm():
         action = (RNG.uniform(size=32) < p).astype(int)
         model.train_on_batch(x, loss.pack(action=action, advantage=action - p))
     assert ops.softmax(model(x))[0, 1] > 0.9
-
-
-def test_saved_model(tmp_path):
-    loss = A2CActorLoss("gaussian", 0.02, reduction="sum", name="actor")
-    model = gaussian_policy()
-    model.compile("adam", loss)
-    x, y = RNG.normal(size=(8, 3)), loss.pack(RNG.normal(size=(8, 2)), RNG.normal(size=8))
-    model.fit(x, y, verbose=0)
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "data.npz", x=x, y=y)
-    printed = checks.run_in_fresh_process(
-        """
-        import sys
-        import keras, kerazoo, numpy as np
-        model = keras.saving.load_model(sys.argv[1] + "/model.keras", safe_mode=True)
-        print(model.loss.distribution, model.loss.entropy_coefficient, model.loss.reduction)
-        print(model.evaluate(**np.load(sys.argv[1] + "/data.npz"), verbose=0))
-        """,
-        tmp_path,
-    )
-    settings, value = printed.split("\n")[:2]
-    assert settings == "gaussian 0.02 sum"
-    np.testing.assert_allclose(float(value), model.evaluate(x, y, verbose=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
