@@ -1,4 +1,4 @@
-"""Reusable Keras 3 layers and models: maxout, PReLU, stateful LSTM forecasting."""
+"""Reusable Keras 3 layers, losses and models: maxout, PReLU, packed targets, LSTM forecasting."""
 
 from . import layers, losses, models
 

@@ -108,7 +108,7 @@ class SoftFBeta(RowLoss):
 
     def _examples(self, y_true, y_pred):
         """Both as (batch, ..., outputs), `y_pred` as probabilities."""
-        dtype = keras.backend.result_type(self.dtype, "float32")  # half types lose count at 2048
+        dtype = keras.backend.result_type(self.dtype, "float32")  # counts overflow float16
         y_true = ops.convert_to_tensor(y_true, dtype)
         y_pred = ops.convert_to_tensor(y_pred, dtype)
         received = f"y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
