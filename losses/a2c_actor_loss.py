@@ -101,12 +101,19 @@ class A2CActorLoss(RowLoss):
             advantage: Array (batch,) or (batch, 1), with the same time steps.
 
         Returns: NumPy array (batch, ..., columns + 1), float32, or float64 where that is floatx.
+
+        Raises:
+            ValueError: The rows are not as many, a value is not finite, or a categorical action
+                is neither an integer from 0 nor one-hot.
         """
         actions, advantages = np.shape(action), np.shape(advantage)
         rank = len(advantages[:-1] if advantages[-1:] == (1,) else advantages)
         sizes = {"action": actions[-1] if len(actions) > rank else 1, "advantage": 1}
         parts = {"action": action, "advantage": advantage}
-        return _packing.pack(parts, _packing.check_sizes(sizes), self.dtype)
+        packed = _packing.pack(parts, _packing.check_sizes(sizes), self.dtype)
+        if self.distribution == "categorical":
+            _check_categorical(packed[..., :-1])
+        return packed
 
     def call(self, y_true, y_pred):
         check_same_rows(y_true, y_pred)
@@ -122,6 +129,20 @@ class A2CActorLoss(RowLoss):
             "distribution": self.distribution,
             "entropy_coefficient": self.entropy_coefficient,
         }
+
+
+def _check_categorical(action):
+    """Finds the actions of a gaussian policy, which the cast to integers would take silently."""
+    if action.shape[-1] == 1:
+        valid = (action >= 0) & (action == np.floor(action))
+    else:
+        valid = (action >= 0) & (action <= 1)
+    if not valid.all():
+        raise ValueError(
+            "A categorical `action` must be an integer from 0, or one-hot; numbers belong to "
+            "`distribution='gaussian'`. "
+            f"Received: {action[~valid][0]} in action of shape {action.shape}"
+        )
 
 
 def _categorical(action, logits):

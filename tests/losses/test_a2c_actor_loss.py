@@ -107,6 +107,14 @@ def test_a_certain_or_forbidden_action_stays_finite():
     assert np.isnan(loss(y_true, logits * np.nan))
 
 
+@pytest.mark.parametrize("action", [[0.5, 1.0], [-1, 0], [[0.0, 1.5], [0.0, 1.0]]])
+def test_actions_of_a_gaussian_policy_are_no_classes(action):
+    """One number and two outputs fit a categorical policy too, and would be cut to integers."""
+    with pytest.raises(ValueError, match=r"A categorical `action` must be an integer from 0"):
+        A2CActorLoss().pack(action=action, advantage=[1.0, 2.0])
+    A2CActorLoss("gaussian").pack(action=action, advantage=[1.0, 2.0])
+
+
 def gaussian_policy():
     keras.utils.set_random_seed(0)
     return keras.Sequential(
