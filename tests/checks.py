@@ -64,6 +64,18 @@ def check_layer(make, input_shape):
     _check_mask(make(), input_shape)
 
 
+def check_loss(make, y_true, y_pred):
+    """The promises of a loss: `make(**kwargs)` builds one; both arrays are (batch, time, any)."""
+    y_true, y_pred = np.asarray(y_true, "float32"), np.asarray(y_pred, "float32")
+    assert y_true.shape[:-1] == y_pred.shape[:-1]
+    assert (y_pred != 0).all()  # zeros mark what is masked
+    _check_loss_dtypes(make, y_true, y_pred)
+    _check_reduction(make, y_true, y_pred)
+    _check_sample_weight(make, y_true, y_pred)
+    _check_loss_mask(make, y_true, y_pred)
+    _check_loss_compiled(make(), y_true, y_pred)
+
+
 def check_gradients(layer, x, step=1e-6):
     """In float64 the gradients for inputs and weights agree with central differences."""
     assert layer.compute_dtype == "float64"
@@ -176,3 +188,92 @@ def _check_mask(layer, input_shape):
             np.testing.assert_array_equal(ops.convert_to_numpy(passed), mask)
         else:  # No time axis any more: the mask would mark other things than it did.
             assert passed is None
+
+
+def _check_loss_dtypes(make, y_true, y_pred):
+    """Its own dtype is what it computes in; a model's policy only sets the type of `y_pred`."""
+    exact = float(make(dtype="float64")(y_true, y_pred))
+    tolerance = {"float16": 2e-2, "bfloat16": 1e-1, "float32": 1e-5, "float64": 1e-9}
+    for policy in DTYPE_POLICIES:
+        compute_dtype = keras.DTypePolicy(policy).compute_dtype
+        own = make(dtype=policy)
+        assert own.dtype == compute_dtype
+        value = own(y_true, y_pred)
+        assert keras.backend.standardize_dtype(value.dtype) == compute_dtype
+        np.testing.assert_allclose(float(value), exact, rtol=tolerance[compute_dtype])
+        value = make()(y_true, ops.cast(y_pred, compute_dtype))
+        assert keras.backend.standardize_dtype(value.dtype) == "float32"
+        np.testing.assert_allclose(float(value), exact, rtol=max(tolerance[compute_dtype], 1e-5))
+    config = make(dtype="float64").get_config()
+    assert make().from_config(config).dtype == "float64"
+
+
+def _check_reduction(make, y_true, y_pred):
+    """One value a row, reduced as asked; or one value a batch, whatever is asked."""
+    values = ops.convert_to_numpy(make(reduction=None)(y_true, y_pred))
+    assert values.shape in (y_true.shape[:-1], ())
+    for reduction, expected in (
+        ("sum", values.sum()),
+        ("sum_over_batch_size", values.mean()),
+        ("mean_with_sample_weight", values.mean()),
+    ):
+        found = make(reduction=reduction)(y_true, y_pred)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def _check_sample_weight(make, y_true, y_pred):
+    """A row of weight n counts as n rows, and a sequence's weight is that of its rows."""
+    loss = make(reduction="sum")
+    by_row = np.arange(np.prod(y_true.shape[:-1])) % 3
+    of_rows = [np.repeat(a.reshape(-1, a.shape[-1]), by_row, axis=0) for a in (y_true, y_pred)]
+    expected = loss(*of_rows)
+    for shape in (y_true.shape[:-1], (*y_true.shape[:-1], 1)):
+        found = loss(y_true, y_pred, by_row.reshape(shape).astype("float32"))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = loss(*(a.reshape(-1, a.shape[-1]) for a in (y_true, y_pred)), by_row)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    # As many steps as sequences: what Keras lays along the wrong axis does not fail by itself.
+    size = min(y_true.shape[:2])
+    square = [a[:size, :size] for a in (y_true, y_pred)]
+    by_sequence = np.arange(size)
+    expected = loss(*(np.repeat(a, by_sequence, axis=0) for a in square))
+    for weight in (by_sequence, by_sequence[:, None]):
+        np.testing.assert_allclose(loss(*square, weight), expected, rtol=1e-5)
+    mean = make(reduction="mean_with_sample_weight")
+    expected = mean(*(np.repeat(a, by_sequence, axis=0) for a in square))
+    np.testing.assert_allclose(mean(*square, by_sequence), expected, rtol=1e-5)
+
+
+def _check_loss_mask(make, y_true, y_pred):
+    """What is masked is as if it were not there."""
+    mask = np.arange(np.prod(y_true.shape[:-1])).reshape(y_true.shape[:-1]) % 3 != 1
+    masked = keras.layers.Masking()(y_pred * mask[..., None])
+    for reduction in ("sum", "sum_over_batch_size", "mean_with_sample_weight"):
+        loss = make(reduction=reduction)
+        np.testing.assert_allclose(
+            loss(y_true, masked), loss(y_true[mask], y_pred[mask]), rtol=1e-5
+        )
+
+
+def _check_loss_compiled(loss, y_true, y_pred):
+    """In graph mode and under XLA, for any batch: the eager value and gradient, finite ones."""
+
+    def value_and_gradient(y_true, y_pred, sample_weight):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred, sample_weight)
+        return value, tape.gradient(value, y_pred)
+
+    inputs = [tf.constant(y_true), tf.constant(y_pred), tf.ones(len(y_true))]
+    expected = value_and_gradient(*inputs)
+    assert np.isfinite(expected[1]).all()
+    signature = [tf.TensorSpec((None, None, a.shape[-1])) for a in (y_true, y_pred)]
+    for jit_compile in (False, True):
+        compiled = tf.function(
+            value_and_gradient,
+            input_signature=[*signature, tf.TensorSpec((None,))],
+            jit_compile=jit_compile,
+        )
+        for found, right in zip(compiled(*inputs), expected, strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)

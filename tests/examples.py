@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
-from kerazoo import layers, models
+from kerazoo import layers, losses, models
 from kerazoo.models import forecasting
 
 
@@ -13,6 +14,13 @@ from kerazoo.models import forecasting
 class Layer:
     make: Callable
     input_shape: tuple
+
+
+@dataclass(frozen=True)
+class Loss:
+    make: Callable
+    y_true: np.ndarray
+    y_pred: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,14 @@ def backtest():
     return model.backtest(np.sin(np.arange(20.0)), horizon=3, start=10, verbose=0)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+def weighted_squares(y_pred, action, advantage):
+    return advantage[..., 0] * keras.ops.sum((action - y_pred) ** 2, axis=-1)
+
+
+RNG = np.random.default_rng(0)
+SIZES = {"action": 2, "advantage": 1}
+
 EXAMPLES = {
     forecasting.Backtest: Plain(backtest),
     forecasting.LinearAutoregression: Plain(lambda: forecasting.LinearAutoregression(2)),
@@ -35,4 +51,20 @@ EXAMPLES = {
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),
+    losses.A2CActorLoss: Loss(
+        lambda **kw: losses.A2CActorLoss("gaussian", **kw),
+        RNG.uniform(1, 2, size=(3, 4, 3)),
+        RNG.normal(size=(3, 4, 4)),
+    ),
+    losses.PackedTargetsLoss: Loss(
+        lambda **kw: losses.PackedTargetsLoss(weighted_squares, SIZES, **kw),
+        RNG.uniform(1, 2, size=(3, 4, 3)),
+        RNG.normal(size=(3, 4, 2)),
+    ),
+    losses.SoftFBeta: Loss(
+        lambda **kw: losses.SoftFBeta(average="macro", **kw),
+        RNG.integers(2, size=(3, 4, 2)),
+        RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
+    ),
+    losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
 }

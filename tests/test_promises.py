@@ -18,6 +18,8 @@ OBJECTS = checks.public_objects()
 CLASSES = checks.public_classes()
 LAYERS = {name: cls for name, cls in CLASSES.items() if issubclass(cls, keras.layers.Layer)}
 
+LOSSES = {name: cls for name, cls in CLASSES.items() if issubclass(cls, keras.losses.Loss)}
+
 
 def example_of(cls):
     assert cls in examples.EXAMPLES, f"{cls.__name__} is public: add one to tests/examples.py"
@@ -39,6 +41,12 @@ def test_layer(name):
     example = example_of(LAYERS[name])
     if isinstance(example, examples.Layer):
         checks.check_layer(example.make, example.input_shape)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss(name):
+    example = example_of(LOSSES[name])
+    checks.check_loss(example.make, example.y_true, example.y_pred)
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -78,6 +86,35 @@ def test_layers_load_in_a_fresh_process(tmp_path):
             print("same", path.stem)
         """,
         tmp_path,
+    )
+    assert printed.count("same") == len(made)
+
+
+def test_losses_load_in_a_fresh_process(tmp_path):
+    """With the compiled model, whose evaluation stays the same."""
+    made = [e for e in examples.EXAMPLES.values() if isinstance(e, examples.Loss)]
+    for i, example in enumerate(made):
+        inputs = keras.Input((None, example.y_pred.shape[-1]))
+        model = keras.Model(inputs, keras.layers.Identity()(inputs))
+        model.compile(loss=example.make(reduction="sum"))
+        value = model.evaluate(example.y_pred, example.y_true, verbose=0)
+        model.save(tmp_path / f"{i}.keras")
+        np.savez(tmp_path / f"{i}.npz", x=example.y_pred, y=example.y_true, value=value)
+    printed = checks.run_in_fresh_process(
+        """
+        import pathlib, sys
+        import keras, kerazoo, numpy as np
+        sys.path.append(sys.argv[2])
+        import examples  # registers the functions that the losses call
+        for path in pathlib.Path(sys.argv[1]).glob("*.keras"):
+            model = keras.saving.load_model(path, safe_mode=True)
+            data = np.load(path.with_suffix(".npz"))
+            value = model.evaluate(data["x"], data["y"], verbose=0)
+            np.testing.assert_allclose(value, data["value"], rtol=1e-6)
+            print("same", path.stem)
+        """,
+        tmp_path,
+        pathlib.Path(examples.__file__).parent,
     )
     assert printed.count("same") == len(made)
 

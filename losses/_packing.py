@@ -1,0 +1,120 @@
+"""Named parts side by side in one array of targets, and apart again."""
+
+import operator
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+# The largest n for which a float type holds every integer from -n to n.
+LARGEST_EXACT_INTEGER = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24, "float64": 2**53}
+TAKEN_NAMES = ("y_pred", "y_true")
+
+
+def check_sizes(sizes):
+    """`sizes` as a plain dict of names and ints, in its order."""
+    if not isinstance(sizes, Mapping) or not sizes:
+        raise ValueError(
+            "`sizes` must map the name of each part to its number of columns, "
+            f"e.g. {{'action': 2, 'advantage': 1}}. Received: sizes={sizes!r}"
+        )
+    checked = {}
+    for name, size in sizes.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in TAKEN_NAMES:
+            raise ValueError(
+                "A name in `sizes` becomes the name of an argument, and cannot be one of "
+                f"{TAKEN_NAMES}. Received: name={name!r}"
+            )
+        checked[name] = _positive_integer(name, size)
+    return checked
+
+
+def pack(parts, sizes, dtype):
+    """The parts side by side: a NumPy array (..., sum of sizes).
+
+    `dtype` is the one that the loss computes in. The array itself is as wide as what Keras feeds:
+    its data adapters cut float64 down to floatx.
+    """
+    if set(parts) != set(sizes):
+        raise ValueError(
+            f"Each part must be given once: {list(sizes)}. Received: {sorted(map(str, parts))}"
+        )
+    packed = "float64" if keras.config.floatx() == "float64" else "float32"
+    exact = min(LARGEST_EXACT_INTEGER[t] for t in (packed, dtype))
+    arrays = {name: _as_array(name, parts[name], packed, exact) for name in sizes}
+    possible = [_possible_rows(array.shape, sizes[name]) for name, array in arrays.items()]
+    rows = min(set.intersection(*possible), key=len, default=None)
+    if rows is None:
+        raise ValueError(
+            "The parts must have the shape (..., size), with the same axes before the last; a "
+            "part of size 1 may come without its last axis. "
+            f"Received: sizes={sizes}, shapes={ {n: a.shape for n, a in arrays.items()} }"
+        )
+    return np.concatenate(
+        [array.reshape((*rows, sizes[name])) for name, array in arrays.items()], axis=-1
+    )
+
+
+def unpack(y_true, sizes):
+    """The parts of packed targets by name, each (..., size); arrays stay arrays."""
+    if not hasattr(y_true, "shape"):
+        y_true = np.asarray(y_true)
+    width = sum(sizes.values())
+    if len(y_true.shape) < 2 or y_true.shape[-1] not in (width, None):
+        raise ValueError(
+            f"Packed targets must have the shape (batch, ..., {width}), the columns of `sizes` "
+            f"side by side, as `pack` makes them. Received: sizes={sizes}, "
+            f"y_true.shape={tuple(y_true.shape)}"
+        )
+    if y_true.shape[-1] is None:  # Found wrong when data comes, if it is: slices would not tell.
+        y_true = ops.reshape(y_true, (*ops.shape(y_true)[:-1], width))
+    parts, start = {}, 0
+    for name, size in sizes.items():
+        parts[name] = y_true[..., start : start + size]
+        start += size
+    return parts
+
+
+def _as_array(name, part, dtype, exact):
+    array = ops.convert_to_numpy(part) if ops.is_tensor(part) else np.asarray(part)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"`{name}` must hold real numbers. Received: {name}.dtype={array.dtype}")
+    if array.dtype.kind in "iu" and array.size:
+        largest = max(int(array.max()), -int(array.min()))
+        if largest > exact:
+            raise ValueError(
+                f"`{name}` holds an integer that changes when Keras casts targets to floats: they "
+                f"are exact up to {exact}. Split large ids over two columns (`id // 4096` and "
+                "`id % 4096`), number them anew from 0, or make them an input of the model. "
+                f"Received: {largest} in {name}"
+            )
+    with np.errstate(over="ignore"):  # Found as infinite right below.
+        array = array.astype(dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"`{name}` must be finite in {dtype}; give rows that do not count a `sample_weight` "
+            f"of 0 and any finite value. Received: {np.sum(~np.isfinite(array))} of {array.size} "
+            f"values of {name} are NaN or infinite"
+        )
+    return array
+
+
+def _possible_rows(shape, size):
+    """The axes before the last, if `shape` has that last axis; a size of 1 may go without."""
+    possible = {shape[:-1]} if shape[-1:] == (size,) else set()
+    if size == 1:
+        possible.add(shape)
+    return {rows for rows in possible if rows}
+
+
+def _positive_integer(name, size):
+    try:
+        number = 0 if isinstance(size, bool) else operator.index(size)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(
+            f"Each size in `sizes` must be a positive integer. Received: {name}={size!r}"
+        )
+    return number

@@ -1,0 +1,56 @@
+import keras
+from keras import ops
+
+
+class RowLoss(keras.losses.Loss):
+    """A loss with one value for each row of targets, `y_true` being (batch, ..., columns).
+
+    Beyond Keras's own `Loss` it does three things: a `sample_weight` of shape (batch,) weighs
+    whole sequences, where Keras would lay it along the time axis; `y_pred` must have the rows of
+    `y_true`; and the config keeps the dtype.
+    """
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.convert_to_tensor(y_true, self.dtype)
+        if sample_weight is not None:
+            sample_weight = _weights_of_rows(sample_weight, y_true)
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "dtype": self.dtype}
+
+
+def check_same_rows(y_true, y_pred):
+    if not same_shape(y_true.shape[:-1], y_pred.shape[:-1]):
+        raise ValueError(
+            "`y_true` and `y_pred` must have the same axes before the last: a row of targets for "
+            f"each row of predictions. Received: y_true.shape={tuple(y_true.shape)}, "
+            f"y_pred.shape={tuple(y_pred.shape)}"
+        )
+
+
+def check_one_value_a_row(values, y_true):
+    rows = tuple(y_true.shape[:-1])
+    if not same_shape(rows, values.shape):
+        raise ValueError(
+            f"`loss` must return one value for each row of targets, the shape {rows}. A scalar "
+            "means that it reduces: leave that to this loss. An axis too many comes from a part "
+            "of shape (..., 1) among values of shape (...): take `part[..., 0]`. "
+            f"Received: shape {tuple(values.shape)}"
+        )
+
+
+def same_shape(shape, other):
+    """Equal as far as is known."""
+    return len(shape) == len(other) and all(
+        None in (a, b) or a == b for a, b in zip(shape, other, strict=True)
+    )
+
+
+def _weights_of_rows(sample_weight, y_true):
+    sample_weight = ops.convert_to_tensor(sample_weight)
+    missing = len(y_true.shape) - 1 - len(sample_weight.shape)
+    if missing < 0:  # (batch, 1) for rows (batch,): Keras takes the last axis off.
+        return sample_weight
+    sample_weight = ops.reshape(sample_weight, (*ops.shape(sample_weight), *[1] * missing))
+    return ops.broadcast_to(sample_weight, ops.shape(y_true)[:-1])

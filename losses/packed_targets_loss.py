@@ -1,0 +1,162 @@
+import inspect
+
+import keras
+from keras import ops
+
+from . import _packing
+from ._row_loss import RowLoss, check_one_value_a_row, check_same_rows
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class PackedTargetsLoss(RowLoss):
+    """A loss of more than one target: hands named parts of `y_true` to your function.
+
+    `value[row] = loss(y_pred, **parts of y_true)[row]`
+
+    `compile(loss=...)` takes one tensor of targets for each output, and a loss often needs more: an
+    action and its advantage, a value and its weight, two bounds of a censored observation. `pack`
+    puts the parts side by side in one array, and this loss takes them apart again. Where one weight
+    for each row is all there is to add, pass `sample_weight` to `fit`; then this is not needed.
+
+    Metrics see the packed row too: give them as `UnpackedMetric`. Never pass `class_weight` to
+    `fit`: Keras takes the largest column of the packed row, whatever it means, as the class, and
+    turns it into sample weights before any loss is called. Compute the weights from your classes
+    and pass them as `sample_weight`.
+
+    Args:
+        loss: What to compute, one value for each row of targets, unreduced. Without `target` a
+            function `loss(y_pred, action=..., advantage=...)`, one argument a part. With `target`
+            a Keras loss, its name, or a function `loss(y_true, y_pred, ...)` that gets that part
+            as `y_true` and the other parts, if there are any, by name. A `keras.losses.Loss` has
+            them as further arguments of its `call`, and must say `reduction=None`: a reduced one
+            would multiply a mean by the advantage. Register functions with
+            `keras.saving.register_keras_serializable`, or a saved model finds them no more.
+        sizes: Dict, the name of each part and its number of columns, in the order of the columns.
+        target: Name of the part that is `y_true` to `loss`, or `None` (default).
+        reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
+        name: Name of the loss, or `None`.
+        dtype: Dtype of the computation, or `None` (default) for `keras.config.floatx()`.
+
+    Input shape: `y_true` is (batch, columns), or (batch, ..., columns) for sequences, and `y_pred`
+    has the same axes but for the last. Every part has its last axis, also where its size is 1.
+
+    Mask and sample weights: as in Keras's losses. A `sample_weight` of shape (batch,) weighs whole
+    sequences.
+
+    Raises:
+        ValueError: `sizes` does not name positive numbers of columns; `loss` reduces, or does not
+            take the parts; the columns of `y_true` are not as many as `sizes` says; its rows are
+            not those of `y_pred`; or the values are not one a row, e.g. because (batch,) met
+            (batch, 1) and became (batch, batch).
+
+    Example:
+
+    >>> def weighted_squares(y_pred, action, advantage):
+    ...     return advantage[..., 0] * keras.ops.sum((action - y_pred) ** 2, -1)
+    >>> sizes = {"action": 2, "advantage": 1}
+    >>> loss = kerazoo.losses.PackedTargetsLoss(weighted_squares, sizes)
+    >>> y_true = loss.pack(action=[[0, 1], [2, 3]], advantage=[1, 10])
+    >>> y_true
+    array([[ 0.,  1.,  1.],
+           [ 2.,  3., 10.]], dtype=float32)
+    >>> float(loss(y_true, np.zeros((2, 2))))  # (1 * 1 + 10 * 13) / 2
+    65.5
+    """
+
+    def __init__(
+        self,
+        loss,
+        sizes,
+        target=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.sizes = _packing.check_sizes(sizes)
+        self.target = _check_target(target, self.sizes)
+        self.loss = _check_loss(loss, self.sizes, target)
+
+    def pack(self, **parts):
+        """The parts side by side, as the targets of `fit`.
+
+        Args:
+            **parts: Each part as an array (batch, size), or (batch, ..., size) for sequences; one
+                of size 1 may come without its last axis. The parts must have as many rows, hold
+                finite numbers, and integers must survive the cast to floats (up to 2**24, for
+                float32).
+
+        Returns: NumPy array (batch, ..., sum of sizes), float32, or float64 where that is floatx.
+        """
+        return _packing.pack(parts, self.sizes, self.dtype)
+
+    def unpack(self, y_true):
+        """The parts of packed targets, by name, each (batch, ..., size)."""
+        return _packing.unpack(y_true, self.sizes)
+
+    def call(self, y_true, y_pred):
+        parts = self.unpack(y_true)
+        check_same_rows(y_true, y_pred)
+        if self.target is None:
+            values = self.loss(y_pred, **parts)
+        else:
+            values = _function(self.loss)(parts.pop(self.target), y_pred, **parts)
+        values = ops.convert_to_tensor(values)
+        check_one_value_a_row(values, y_true)
+        return values
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "sizes": dict(self.sizes),
+            "target": self.target,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**{**config, "loss": loss})
+
+
+def _function(loss):
+    """What computes the unreduced values. Not `__call__`, which would cast and mask once more."""
+    return loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+
+def _check_target(target, sizes):
+    if target is not None and target not in sizes:
+        raise ValueError(
+            f"`target` must be one of the parts {list(sizes)}, or None. Received: target={target!r}"
+        )
+    return target
+
+
+def _check_loss(loss, sizes, target):
+    if target is None and (isinstance(loss, (str, keras.losses.Loss)) or not callable(loss)):
+        raise ValueError(
+            "`loss` must be a function `loss(y_pred, ...)` with an argument for each part, or "
+            "`target` must name the part that a Keras loss takes as its `y_true`. "
+            f"Received: loss={loss!r}, target=None"
+        )
+    loss = keras.losses.get(loss)
+    if getattr(loss, "reduction", None) not in (None, "none"):
+        raise ValueError(
+            "`loss` must not reduce: its values are per row, and this loss reduces them. Pass "
+            f"`reduction=None` to it. Received: loss={loss!r} with reduction={loss.reduction!r}"
+        )
+    names = [name for name in sizes if name != target]
+    try:
+        signature = inspect.signature(_function(loss))
+    except ValueError:  # Some builtins have none: their first call will tell.
+        return loss
+    try:
+        signature.bind(*[None] * (1 if target is None else 2), **dict.fromkeys(names))
+    except TypeError as error:
+        first = "y_pred" if target is None else "y_true, y_pred"
+        raise ValueError(
+            f"`loss` must take `({first}, {', '.join(names)})`, the parts as arguments of these "
+            f"names; write a function that does. Received: loss={loss!r} with the arguments "
+            f"{signature}: {error}"
+        ) from error
+    return loss

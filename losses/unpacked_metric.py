@@ -1,0 +1,97 @@
+import keras
+
+from . import _packing
+
+AMBIGUOUS = ("accuracy", "acc", "crossentropy", "ce")
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class UnpackedMetric(keras.metrics.Metric):
+    """Any Keras metric on one part of packed targets.
+
+    `result = metric(part of y_true, y_pred)`
+
+    Beside `PackedTargetsLoss` or `A2CActorLoss` an ordinary metric compares the predictions with
+    the whole packed row, and often says nothing: `"mse"` of one output broadcasts over all columns,
+    `"accuracy"` takes the advantage for a class. This one hands the metric the part that it means.
+    In `weighted_metrics` it gets the sample weights, in `metrics` none, as in Keras.
+
+    Args:
+        metric: A `keras.metrics.Metric`, the name of one, or a function `(y_true, y_pred)` to be
+            averaged. `"accuracy"` is refused: Keras guesses which one from the shape of the packed
+            row. Name `"categorical_accuracy"`, `"sparse_categorical_accuracy"` or
+            `"binary_accuracy"`.
+        sizes: Dict, the name of each part and its number of columns, as in the loss.
+        target: Name of the part that is `y_true` to `metric`.
+        name: Name in the logs, or `None` (default) for that of `metric`.
+        dtype: Dtype of the result of a `metric` given by name or as a function, or `None`. A
+            metric object has its own.
+
+    Input shape: `y_true` is (batch, ..., columns), `y_pred` what `metric` takes.
+
+    Raises:
+        ValueError: `sizes` does not name positive numbers of columns, `target` is not among them,
+            `metric` is no metric, or the columns of `y_true` are not as many as `sizes` says.
+
+    Example:
+
+    >>> sizes = {"price": 1, "weight": 1}
+    >>> metric = kerazoo.losses.UnpackedMetric("mse", sizes, target="price")
+    >>> metric.update_state(np.array([[3.0, 100.0]]), np.array([[1.0]]))
+    >>> float(metric.result())
+    4.0
+    """
+
+    def __init__(self, metric, sizes, target, name=None, dtype=None):
+        metric = _check_metric(metric, dtype)
+        super().__init__(name=name or metric.name, dtype=metric.dtype)
+        self.sizes = _packing.check_sizes(sizes)
+        if target not in self.sizes:
+            raise ValueError(
+                f"`target` must be one of the parts {list(sizes)}. Received: target={target!r}"
+            )
+        self.target = target
+        self.metric = metric
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        part = _packing.unpack(y_true, self.sizes)[self.target]
+        self.metric.update_state(part, y_pred, sample_weight=sample_weight)
+
+    def result(self):
+        return self.metric.result()
+
+    def reset_state(self):
+        self.metric.reset_state()
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "metric": keras.saving.serialize_keras_object(self.metric),
+            "sizes": dict(self.sizes),
+            "target": self.target,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        metric = keras.saving.deserialize_keras_object(config["metric"])
+        return cls(**{**config, "metric": metric})
+
+
+def _check_metric(metric, dtype):
+    if isinstance(metric, str) and metric.lower() in AMBIGUOUS:
+        raise ValueError(
+            "`metric` must say which accuracy or crossentropy it is, e.g. "
+            f"'sparse_categorical_accuracy'. Received: metric={metric!r}"
+        )
+    found = keras.metrics.get(metric)
+    if isinstance(found, keras.metrics.Metric):
+        if isinstance(metric, str) and dtype is not None:
+            found = found.from_config({**found.get_config(), "dtype": dtype})
+        return found
+    if not callable(found):
+        raise ValueError(
+            "`metric` must be a Keras metric, the name of one, or a function. "
+            f"Received: metric={metric!r}"
+        )
+    name = metric if isinstance(metric, str) else getattr(found, "__name__", None)
+    return keras.metrics.MeanMetricWrapper(found, name=name, dtype=dtype)

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+
+from kerazoo.losses import PackedTargetsLoss, UnpackedMetric
+
+SIZES = {"weight": 1, "price": 1, "kind": 3}
+RNG = np.random.default_rng(0)
+
+
+def packed(n=8):
+    parts = {
+        "price": RNG.normal(size=(n, 1)),
+        "kind": np.eye(3)[RNG.integers(3, size=n)],
+        "weight": 50 * RNG.uniform(size=(n, 1)),
+    }
+    return parts, np.concatenate([parts[name] for name in SIZES], axis=-1).astype("float32")
+
+
+def squares(y_true, y_pred):
+    return (y_true - y_pred) ** 2
+
+
+@pytest.mark.parametrize("metric", ["mse", keras.metrics.MeanSquaredError(), squares])
+def test_sees_its_part_alone(metric):
+    parts, y = packed()
+    y_pred = RNG.normal(size=(8, 1)).astype("float32")
+    ours = UnpackedMetric(metric, SIZES, target="price")
+    whole = keras.metrics.MeanSquaredError()
+    for rows in (slice(0, 3), slice(3, 8)):
+        ours.update_state(y[rows], y_pred[rows])
+        whole.update_state(y[rows], y_pred[rows])
+    expected = np.mean((parts["price"] - y_pred) ** 2)
+    np.testing.assert_allclose(ours.result(), expected, rtol=1e-5)
+    assert float(whole.result()) > 10 * expected  # what the packed row gives, without an error
+    ours.reset_state()
+    ours.update_state(y[:2], y_pred[:2])
+    expected = np.mean((parts["price"] - y_pred)[:2] ** 2)
+    np.testing.assert_allclose(ours.result(), expected, rtol=1e-5)
+
+
+def test_in_a_compiled_model():
+    """Weighted and plain, over several batches, reset between epochs and under its own name."""
+    parts, y = packed()
+    x, sample_weight = RNG.normal(size=(8, 2)), RNG.uniform(size=8)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+    def price_alone(y_pred, weight, price, kind):
+        return keras.losses.mean_squared_error(price, y_pred)
+
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        PackedTargetsLoss(price_alone, SIZES),
+        metrics=[UnpackedMetric("mae", SIZES, "price", name="off")],
+        weighted_metrics=[UnpackedMetric("mae", SIZES, "price")],
+    )
+    history = model.fit(x, y, 3, epochs=2, sample_weight=sample_weight, verbose=0).history
+    error = abs(parts["price"] - model.predict(x, verbose=0))[:, 0]
+    np.testing.assert_allclose(history["off"], [error.mean()] * 2, rtol=1e-5)
+    expected = (error * sample_weight).sum() / sample_weight.sum()
+    np.testing.assert_allclose(history["mean_absolute_error"], [expected] * 2, rtol=1e-5)
+
+
+def test_metric_with_state_of_its_own_kind():
+    parts, y = packed(64)
+    y_pred = RNG.dirichlet(np.ones(3), size=64)
+    ours, theirs = UnpackedMetric("AUC", SIZES, "kind"), keras.metrics.AUC()
+    ours.update_state(y, y_pred)
+    theirs.update_state(parts["kind"], y_pred)
+    np.testing.assert_allclose(ours.result(), theirs.result())
+    assert len(ours.variables) == len(theirs.variables)
+    assert ours.name == "auc"
+
+
+def test_config_keeps_metric_and_order_of_parts():
+    metric = UnpackedMetric(keras.metrics.MeanSquaredError(dtype="float64"), SIZES, "price")
+    again = UnpackedMetric.from_config(metric.get_config())
+    assert list(again.sizes.items()) == list(SIZES.items())
+    assert isinstance(again.metric, keras.metrics.MeanSquaredError)
+    assert again.dtype == again.metric.dtype == "float64"
+    for named in ("mae", squares):
+        assert UnpackedMetric(named, SIZES, "price", dtype="float64").result().dtype == "float64"
+
+
+def test_errors():
+    for guess in ("accuracy", "acc", "Accuracy", "ce"):
+        with pytest.raises(ValueError, match=r"which accuracy or crossentropy.*Received"):
+            UnpackedMetric(guess, SIZES, "kind")
+    with pytest.raises(ValueError, match=r"`metric` must be a Keras metric.*metric=None"):
+        UnpackedMetric(None, SIZES, "kind")
+    with pytest.raises(ValueError, match=r"`target` must be one of the parts.*target=None"):
+        UnpackedMetric("mse", SIZES, None)
+    with pytest.raises(ValueError, match=r"shape \(batch, ..., 5\)"):
+        UnpackedMetric("mse", SIZES, "price").update_state(np.ones((2, 4)), np.ones((2, 1)))
