@@ -1,11 +1,12 @@
 """Named parts side by side in one array of targets, and apart again."""
 
-import operator
 from collections.abc import Mapping
 
 import keras
 import numpy as np
 from keras import ops
+
+from .._arguments import integer_or_none
 
 # The largest n for which a float type holds every integer from -n to n.
 LARGEST_EXACT_INTEGER = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24, "float64": 2**53}
@@ -26,7 +27,11 @@ def check_sizes(sizes):
                 "A name in `sizes` becomes the name of an argument, and cannot be one of "
                 f"{TAKEN_NAMES}. Received: name={name!r}"
             )
-        checked[name] = _positive_integer(name, size)
+        checked[name] = integer_or_none(size) or 0
+        if checked[name] < 1:
+            raise ValueError(
+                f"Each size in `sizes` must be a positive integer. Received: {name}={size!r}"
+            )
     return checked
 
 
@@ -106,15 +111,3 @@ def _possible_rows(shape, size):
     if size == 1:
         possible.add(shape)
     return {rows for rows in possible if rows}
-
-
-def _positive_integer(name, size):
-    try:
-        number = 0 if isinstance(size, bool) else operator.index(size)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(
-            f"Each size in `sizes` must be a positive integer. Received: {name}={size!r}"
-        )
-    return number
