@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kerazoo import layers
+import keras
+
+from kerazoo import layers, models, optimizers
 
 
 @dataclass(frozen=True)
@@ -12,6 +14,19 @@ class Layer:
     input_shape: tuple
 
 
+@dataclass(frozen=True)
+class Plain:
+    """Neither layer nor loss: held against the promises that every object keeps."""
+
+    make: Callable
+
+
+def _network():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+
 EXAMPLES = {
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
+    models.LeastSquares: Plain(lambda: models.LeastSquares(_network())),
+    optimizers.LevenbergMarquardt: Plain(lambda: optimizers.LevenbergMarquardt("nielsen")),
 }

@@ -1,0 +1,106 @@
+import numpy as np
+import tensorflow as tf
+
+
+class Cholesky:
+    """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
+
+    The cheaper of the two, and as accurate as float32 networks can use once the columns are
+    scaled. lambda gets no smaller than what rounding leaves uncertain in A, else a singular A
+    would come out indefinite. Should one do so all the same, the factor is NaN in graph mode and
+    nothing is raised: the step is then rejected, which is the cheapest test there is.
+    """
+
+    def empty(self, size, dtype):
+        return tf.zeros([size, size], dtype)
+
+    def add(self, A, J, r):
+        return A + tf.matmul(J, J, transpose_a=True)
+
+    def column_norms(self, A):
+        return tf.sqrt(tf.linalg.diag_part(A))
+
+    def scale(self, A, D):
+        return A / (D[:, None] * D[None, :])
+
+    def quadratic(self, A, s):
+        """`s^T A s`."""
+        return tf.tensordot(s, tf.linalg.matvec(A, s), 1)
+
+    def step(self, A, g, damping):
+        """The step s and `s^T (A + damping I)^-1 s`, the slope that the secular equation needs."""
+        size = g.shape[0]
+        uncertain = (
+            size * np.finfo(g.dtype.as_numpy_dtype).eps * tf.reduce_max(tf.linalg.diag_part(A))
+        )
+        L = tf.linalg.cholesky(A + (damping + uncertain) * tf.eye(size, dtype=g.dtype))
+        s = -tf.linalg.cholesky_solve(L, g[:, None])
+        return s[:, 0], tf.reduce_sum(tf.linalg.triangular_solve(L, s) ** 2)
+
+    def correction(self, A, b, damping):
+        """`-(A + damping I)^-1 b`."""
+        return self.step(A, b, damping)[0]
+
+
+class QR:
+    """Solves the same by orthogonal factors of the augmented Jacobian `[J; sqrt(lambda) I]`.
+
+    It works on J and not on its square, so it keeps twice the digits. Chunks of rows are folded
+    one by one into the triangle T of `[J r]`: its first columns are R, the last is `Q^T r`, and
+    no more than one chunk of J is held. Where the loss is not a sum of squares there is no r and
+    the gradient takes its place: `R^T R s = -g`.
+    """
+
+    def __init__(self, residual_form):
+        self.residual_form = residual_form
+
+    def empty(self, size, dtype):
+        return tf.zeros([size + 1, size + 1], dtype)
+
+    def add(self, T, J, r):
+        stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
+        return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
+
+    def column_norms(self, T):
+        return tf.norm(T[:, :-1], axis=0)
+
+    def scale(self, T, D):
+        return T / tf.concat([D, tf.ones([1], D.dtype)], axis=0)
+
+    def quadratic(self, T, s):
+        """`s^T J^T J s`."""
+        return tf.reduce_sum(tf.linalg.matvec(T[:, :-1], s) ** 2)
+
+    def projected_residual(self, T):
+        """`Q^T r`: zero at a minimum, and free of the scale of the weights."""
+        return T[:-1, -1]
+
+    def step(self, T, g, damping):
+        size = g.shape[0]
+        T = self._damped(T, damping)
+        R = T[:size, :size]
+        if self.residual_form:
+            s = -tf.linalg.triangular_solve(R, T[:size, size:], lower=False)[:, 0]
+        else:
+            half = tf.linalg.triangular_solve(R, g[:, None], lower=False, adjoint=True)
+            s = -tf.linalg.triangular_solve(R, half, lower=False)[:, 0]
+        slope = tf.linalg.triangular_solve(R, s[:, None], lower=False, adjoint=True)
+        return s, tf.reduce_sum(slope**2)
+
+    def correction(self, T, b, damping):
+        size = b.shape[0]
+        R = self._damped(T, damping)[:size, :size]
+        half = tf.linalg.triangular_solve(R, b[:, None], lower=False, adjoint=True)
+        return -tf.linalg.triangular_solve(R, half, lower=False)[:, 0]
+
+    def is_full_rank(self, T):
+        """Whether the columns, brought to length 1, are independent beyond rounding."""
+        norms = self.column_norms(T)
+        diagonal = tf.abs(tf.linalg.diag_part(T)[:-1])
+        eps = np.finfo(T.dtype.as_numpy_dtype).eps
+        return tf.reduce_all(diagonal > norms.shape[0] * eps * norms)
+
+    def _damped(self, T, damping):
+        size = T.shape[0] - 1
+        below = tf.sqrt(tf.cast(damping, T.dtype)) * tf.eye(size, size + 1, dtype=T.dtype)
+        return tf.linalg.qr(tf.concat([T, below], axis=0)).r
