@@ -4,8 +4,10 @@ import pytest
 
 @pytest.fixture
 def float64():
-    """Keras builds layers and computes losses in floatx."""
-    before = keras.config.floatx()
+    """Layers take their precision from the dtype policy, losses theirs from floatx."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
-    keras.config.set_floatx(before)
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)

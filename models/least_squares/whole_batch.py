@@ -11,8 +11,9 @@ def one_batch(x, y, sample_weight):
 
     Keras's own adapter slices arrays anew for each epoch, which takes longer than a small step.
     """
-    data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-    return tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, data)).repeat()
+    data = (x, y) if sample_weight is None else (x, y, sample_weight)
+    tensors = keras.tree.map_structure(_tensor, _tuples(data))
+    return tf.data.Dataset.from_tensors(tensors).repeat()
 
 
 def hold_out(arrays, fraction):
@@ -27,6 +28,13 @@ def hold_out(arrays, fraction):
     train = keras.tree.map_structure(lambda a: None if a is None else a[:held], arrays)
     validation = keras.tree.map_structure(lambda a: None if a is None else a[held:], arrays)
     return train, validation
+
+
+def _tuples(data):
+    """Lists as tuples: tf.data takes a list for one tensor."""
+    if isinstance(data, (list, tuple)):
+        return tuple(_tuples(item) for item in data)
+    return data
 
 
 def _tensor(array):

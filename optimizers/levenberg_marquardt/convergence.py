@@ -8,9 +8,9 @@ def is_converged(reduction, predicted, gain_ratio, loss, length, weights_length,
     `xtol`: the length of the step (scaled) relative to that of the weights.
     """
     scale = ftol * tf.abs(loss)
-    nothing_to_gain = (
-        (tf.abs(reduction) <= scale) & (predicted <= scale) & (tf.abs(gain_ratio) <= 2)
-    )
+    # A step that a constraint undid promises nothing, which is not the same as nothing to gain.
+    promised = (predicted > 0) & (predicted <= scale)
+    nothing_to_gain = promised & (tf.abs(reduction) <= scale) & (tf.abs(gain_ratio) <= 2)
     no_room = length <= xtol * weights_length
     return ((ftol > 0) & nothing_to_gain) | ((xtol > 0) & no_room)
 

@@ -2,6 +2,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# How far a weight is moved to see whether its constraint lets it, relative to all weights.
+_LITTLE = 1e-3
+
 
 class FlatWeights:
     """The trainable variables of a model as one vector w.
@@ -57,3 +60,11 @@ class FlatWeights:
             for v, part in zip(self.variables, self.split(w), strict=True)
         ]
         return tf.concat([tf.reshape(value, [-1]) for value in values], axis=0)
+
+    def held(self, w, direction):
+        """The weights that their constraint does not let move along `direction`."""
+        if not self.constrained:
+            return tf.zeros_like(w, tf.bool)
+        size = tf.norm(direction)
+        little = _LITTLE * tf.maximum(tf.norm(w), 1.0) / tf.where(size > 0, size, 1.0)
+        return (self.constrain(w + little * direction) == w) & (direction != 0)

@@ -55,9 +55,9 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     for networks of millions of weights; nor where the best fit to the training data is not what is
     wanted and early stopping of a first-order method does the regularizing. It runs on TensorFlow.
 
-    float32 suits networks; for the last digits of a curve fit call
-    `keras.config.set_floatx("float64")` before building the model, since Keras computes losses in
-    that precision. Prefer losses `from_logits=True`.
+    float32 suits networks. For the last digits of a curve fit call, before anything is built,
+    `keras.config.set_floatx("float64")`: Keras computes losses in floatx, whatever the precision
+    of the layers. Prefer losses `from_logits=True`.
 
     **State.** `damping` is a variable, the lambda of the next attempt; `trust_radius` is the
     variable that decides for the rule "trust_region" (its lambda follows from the radius).
@@ -202,7 +202,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             "LevenbergMarquardt needs the Jacobian of the outputs, and Keras's `fit` gives an "
             "optimizer no more than the gradient: wrap the model, "
             "`kerazoo.models.LeastSquares(model)`, and compile and fit that. "
-            f"Received: a gradient for {variable.path}"
+            f"Received: a gradient for {variable.name}"
         )
 
     def step(self, objective, full_batch, data):
@@ -230,6 +230,13 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         # From here on in the scaled weights D w, in which damping is lambda times the identity.
         g = linearization.gradient / D
         system = solver.scale(linearization.system, D)
+        if self.weights.constrained:
+            # Weights at their bounds stay out of the system: a step that is projected back
+            # without knowing of the bounds leads nowhere.
+            held = self.weights.held(w, -linearization.gradient)
+            free = tf.cast(~held, w.dtype)
+            g *= free
+            system = solver.add(solver.scale(system, 1 / free), tf.linalg.diag(1 - free), 0 * g)
 
         def solve(damping):
             return solver.step(system, g, damping)
@@ -250,7 +257,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             gained = reduction(objective, linearization, w, trial, trial_z, loss, trial_loss)
             rho = gain_ratio(gained, predicted)
             accepted = (rho > SMALLEST_GAIN) & _all_finite(trial)
-            length = tf.norm(moved)
+            length = tf.norm(s)
             converged = is_converged(
                 gained,
                 predicted,
