@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from kerazoo import layers, models, optimizers
 
@@ -28,5 +29,8 @@ def _network():
 EXAMPLES = {
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     models.LeastSquares: Plain(lambda: models.LeastSquares(_network())),
+    optimizers.LeastSquaresProblem: Plain(
+        lambda: optimizers.LeastSquaresProblem(_network(), np.ones((3, 2)), np.ones((3, 1)))
+    ),
     optimizers.LevenbergMarquardt: Plain(lambda: optimizers.LevenbergMarquardt("nielsen")),
 }
