@@ -111,9 +111,7 @@ class LeastSquares(keras.Model):
             optimizer.build(self.trainable_variables)
             self._steps_before = int(optimizer.iterations)
             self._warn_about_training_mode()
-
-    def get_compile_config(self):
-        return super().get_compile_config()
+            self._warn_about_precision()
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -270,6 +268,15 @@ class LeastSquares(keras.Model):
                 "Levenberg-Marquardt runs the network with `training=False`: dropout and noise "
                 "are off, normalization statistics stay as they are. This makes a difference to: "
                 f"{', '.join(names)}",
+                stacklevel=3,
+            )
+
+    def _warn_about_precision(self):
+        if self.optimizer.weights.dtype == tf.float64 and keras.config.floatx() != "float64":
+            warnings.warn(
+                "The weights are float64, but Keras computes losses in "
+                f"{keras.config.floatx()} and casts the data to it: half of the digits are lost. "
+                'Call `keras.config.set_floatx("float64")` first',
                 stacklevel=3,
             )
 

@@ -61,10 +61,10 @@ class FlatWeights:
         ]
         return tf.concat([tf.reshape(value, [-1]) for value in values], axis=0)
 
-    def held(self, w, direction):
-        """The weights that their constraint does not let move along `direction`."""
+    def free(self, w, gradient):
+        """Mask of the weights that their constraint lets move downhill; None if there is none."""
         if not self.constrained:
-            return tf.zeros_like(w, tf.bool)
-        size = tf.norm(direction)
+            return None
+        size = tf.norm(gradient)
         little = _LITTLE * tf.maximum(tf.norm(w), 1.0) / tf.where(size > 0, size, 1.0)
-        return (self.constrain(w + little * direction) == w) & (direction != 0)
+        return (self.constrain(w - little * gradient) != w) | (gradient == 0)

@@ -28,11 +28,6 @@ def reduction(objective, linearization, w, trial, z, loss, trial_loss):
     return total - tf.reduce_sum(d * (g + h * d / 2))
 
 
-def predicted_reduction(solver, system, g, s):
-    """`-(g^T s + s^T A s / 2)`: what the quadratic model promises for the step s."""
-    return -tf.tensordot(g, s, 1) - solver.quadratic(system, s) / 2
-
-
 def gain_ratio(reduction, predicted):
     """Actual over predicted; -1 for a trial that is not finite or a step that promises nothing."""
     usable = tf.math.is_finite(reduction) & (predicted > 0)

@@ -4,16 +4,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .convergence import is_converged, is_stationary
-from .damping_rules import RULES, Attempt, DampingState
+from .convergence import is_stationary
+from .damping_rules import RULES, DampingState
 from .failures import DATA, LOSS, MIXING, data_is_finite, mixes_examples
 from .flat_weights import FlatWeights
-from .gain_ratio import SMALLEST_GAIN, gain_ratio, predicted_reduction, reduction
-from .geodesic_acceleration import LARGEST_RATIO, acceleration_gradient
 from .linear_solvers import QR, Cholesky
 from .output_curvature import with_masks
 from .polish import polish
+from .scaled_model import ScaledModel
 from .scaling import SCALINGS, scale_of
+from .search import search
 
 # Numbers that a chunk of the Jacobian may hold with jacobian_rows="auto": 256 MB in float32.
 _CHUNK_NUMBERS = 2**26
@@ -217,91 +217,23 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         Returns:
             A `Step`. The weights and the optimizer's state are updated.
         """
-        solver, rule = self._solver(objective), self._rule(full_batch)
+        solver = self._solver(objective)
         w = self.weights.vector()
         linearization = objective.linearize(w, solver)
         loss = objective.loss(w, linearization.outputs)
         failure = self._failure(objective, linearization, w, loss, data)
-        healthy = failure == 0
         norms = solver.column_norms(linearization.system)
         largest_norms = SCALINGS[self.scaling].norms(self.column_norms.value, norms)
         D = scale_of(largest_norms)
-        weights_length = tf.norm(D * w)
-        # From here on in the scaled weights D w, in which damping is lambda times the identity.
-        g = linearization.gradient / D
-        system = solver.scale(linearization.system, D)
-        if self.weights.constrained:
-            # Weights at their bounds stay out of the system: a step that is projected back
-            # without knowing of the bounds leads nowhere.
-            held = self.weights.held(w, -linearization.gradient)
-            free = tf.cast(~held, w.dtype)
-            g *= free
-            system = solver.add(solver.scale(system, 1 / free), tf.linalg.diag(1 - free), 0 * g)
-
-        def solve(damping):
-            return solver.step(system, g, damping)
-
-        def attempt(k, _, __, ___, z, state, *____):
-            s, state = rule.propose(state, solve, g)
-            correction = tf.zeros_like(s)
-            if self.geodesic_acceleration:
-                b = acceleration_gradient(objective, linearization, w, s / D) / D
-                a = solver.correction(system, b, state.damping)
-                trusted = tf.norm(a) <= LARGEST_RATIO * tf.norm(s)
-                correction = tf.where(trusted, a / 2, correction)
-            trial = self.weights.constrain(w + (s + correction) / D)
-            trial_z = objective.outputs(trial)
-            trial_loss = objective.loss(trial, trial_z)
-            moved = (trial - w) * D if self.weights.constrained else s
-            predicted = predicted_reduction(solver, system, g, moved)
-            gained = reduction(objective, linearization, w, trial, trial_z, loss, trial_loss)
-            rho = gain_ratio(gained, predicted)
-            accepted = (rho > SMALLEST_GAIN) & _all_finite(trial)
-            length = tf.norm(s)
-            converged = is_converged(
-                gained,
-                predicted,
-                rho,
-                loss,
-                length,
-                weights_length,
-                self._tolerance(self.ftol),
-                self._tolerance(self.xtol),
-            )
-            outcome = Attempt(rho, length, tf.tensordot(g, moved, 1), gained)
-            state = rule.update(state, outcome, accepted)
-            z = [tf.where(accepted, new, old) for new, old in zip(trial_z, z, strict=True)]
-            kept = tf.where(accepted, trial, w)
-            return k + 1, accepted, converged, kept, z, state, rho
-
-        before = DampingState(self.damping.value, self.growth.value, self.trust_radius.value)
-        state = rule.begin(before, solve, g, D * w, self._first_damping(rule, norms / D))
-        stuck = tf.zeros([], w.dtype)
-        attempts, _accepted, converged, new_w, z, state, rho = tf.while_loop(
-            lambda k, accepted, converged, *_: (
-                healthy & (k < self.max_attempts) & ~accepted & ~converged
-            ),
-            attempt,
-            (0, False, False, w, linearization.outputs, state, stuck),
-        )
-        # A batch with NaN in it leaves no trace but `failed_step`.
-        for variable, value in (
-            (self.damping, state.damping),
-            (self.growth, state.growth),
-            (self.trust_radius, state.radius),
-            (self.column_norms, largest_norms),
-        ):
-            variable.assign(tf.where(healthy, value, variable.value))
-        self.iterations.assign_add(1)
-        first_failure = ~healthy & (self.failure.value == 0)
-        for variable, value in ((self.failure, failure), (self.failed_step, self.iterations.value)):
-            variable.assign(tf.where(first_failure, value, variable.value))
+        model = ScaledModel(solver, linearization, D, self.weights.free(w, linearization.gradient))
+        found = self._search(objective, linearization, model, w, loss, norms, failure == 0)
+        self._remember(found.state, largest_norms, failure)
+        new_w, z = found.w, found.outputs
         polishes = self._polishes(objective, full_batch)
         if full_batch:
-            stationary = is_stationary(
-                linearization.gradient, norms, loss, self._tolerance(self.gtol)
-            )
-            converged = healthy & (converged | stationary)
+            gtol = self._tolerance(self.gtol)
+            stationary = is_stationary(linearization.gradient, norms, loss, gtol)
+            converged = (failure == 0) & (found.converged | stationary)
             self.converged.assign(tf.cast(converged, tf.int32))
             if polishes:
                 new_w, z = tf.cond(
@@ -310,8 +242,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.weights.assign(new_w)
         return Step(
             outputs=objective.structured(with_masks(z, linearization.outputs)),
-            attempts=attempts,
-            gain_ratio=rho,
+            attempts=found.attempts,
+            gain_ratio=found.gain_ratio,
             gradient_norm=tf.norm(linearization.gradient),
             step_norm=tf.norm(new_w - w),
             polish=tf.constant(float(polishes)),
@@ -349,23 +281,51 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
                 f"Received: variables={[v.path for v in variables]}"
             )
 
-    def _rule(self, full_batch):
-        name = self.damping_rule
-        return RULES["trust_region" if name == "auto" else name]
-
     def _solver(self, objective):
         exact = self.weights.dtype == tf.float64 and self.weights.size <= _MOST_WEIGHTS_FOR_QR
         if self.solver == "qr" or (self.solver == "auto" and exact):
             return QR(objective.quadratic)
         return Cholesky()
 
-    def _first_damping(self, rule, relative_norms):
+    def _search(self, objective, linearization, model, w, loss, norms, healthy):
+        rule = RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]
+        first_damping = rule.first_damping
         if self.initial_damping != "auto":
-            return tf.constant(self.initial_damping, relative_norms.dtype)
-        if rule.first_damping is None:
-            return None
-        # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
-        return rule.first_damping * tf.reduce_max(relative_norms**2)
+            first_damping = tf.constant(self.initial_damping, w.dtype)
+        elif first_damping is not None:
+            # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
+            first_damping *= tf.reduce_max((norms / model.D) ** 2)
+        state = DampingState(self.damping.value, self.growth.value, self.trust_radius.value)
+        state = rule.begin(state, model.step, model.g, model.D * w, first_damping)
+        most_attempts = tf.where(healthy, self.max_attempts, 0)
+        tolerances = self._tolerance(self.ftol), self._tolerance(self.xtol)
+        return search(
+            objective,
+            linearization,
+            model,
+            w,
+            loss,
+            rule,
+            state,
+            most_attempts,
+            tolerances,
+            self.geodesic_acceleration,
+        )
+
+    def _remember(self, state, norms, failure):
+        """Keeps the state for the next step. A batch with NaN leaves no trace but `failure`."""
+        healthy = failure == 0
+        for variable, value in (
+            (self.damping, state.damping),
+            (self.growth, state.growth),
+            (self.trust_radius, state.radius),
+            (self.column_norms, norms),
+        ):
+            variable.assign(tf.where(healthy, value, variable.value))
+        self.iterations.assign_add(1)
+        first_failure = ~healthy & (self.failure.value == 0)
+        for variable, value in ((self.failure, failure), (self.failed_step, self.iterations.value)):
+            variable.assign(tf.where(first_failure, value, variable.value))
 
     def _polishes(self, objective, full_batch):
         if self.polish is False:

@@ -438,9 +438,8 @@ def test_frozen_layers_stay():
     assert not np.allclose(weights_of(first), frozen)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_training_goes_on_in_a_fresh_process(rule, tmp_path):
-    model = compiled(network(), rule, metrics=["mae"])
+def test_training_goes_on_in_a_fresh_process(tmp_path):
+    model = compiled(network(), metrics=["mae"])
     fit(model, epochs=4)
     model.save(tmp_path / "half.keras")
     np.savez(tmp_path / "data.npz", x=X, y=Y)
@@ -458,7 +457,19 @@ def test_training_goes_on_in_a_fresh_process(rule, tmp_path):
     found = json.loads(printed.splitlines()[-1])
     assert found.keys() == expected.keys()
     for key in ("loss", "mae", "damping", "attempts"):
-        np.testing.assert_allclose(found[key], expected[key], rtol=1e-6)
+        np.testing.assert_array_equal(found[key], expected[key])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_training_goes_on_after_loading(rule, tmp_path):
+    model = compiled(network(), rule)
+    fit(model, batch_size=20, shuffle=False, epochs=2)
+    model.save(tmp_path / "half.keras")
+    expected = fit(model, batch_size=20, shuffle=False, epochs=2)
+    found = fit(
+        keras.models.load_model(tmp_path / "half.keras"), batch_size=20, shuffle=False, epochs=2
+    )
+    np.testing.assert_array_equal(found["loss"], expected["loss"])
 
 
 def test_changing_the_pace_after_loading(tmp_path):
@@ -545,6 +556,11 @@ def test_training_mode_is_warned_about_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         compiled(network(layers.Dropout(0.0)))
+
+
+def test_losses_in_less_precision_are_warned_about():
+    with pytest.warns(UserWarning, match="half of the digits are lost"):
+        compiled(keras.Sequential([keras.Input((3,)), layers.Dense(1, dtype="float64")]))
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

@@ -1,5 +1,7 @@
 """Parts that only show in a step: gain ratio, geodesic acceleration, polish, convergence."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
@@ -13,11 +15,15 @@ from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import acceler
 from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
 from kerazoo.optimizers.levenberg_marquardt.objective import Objective
 from kerazoo.optimizers.levenberg_marquardt.polish import polish
+from kerazoo.optimizers.levenberg_marquardt.scaled_model import ScaledModel
 from kerazoo.optimizers.levenberg_marquardt.scaling import SCALINGS, scale_of
 
 RNG = np.random.default_rng(11)
 X = RNG.uniform(0.5, 2, (25, 1))
 Y = 3 * np.exp(-1.5 * X) + 0.01 * RNG.normal(size=X.shape)
+
+
+Near = collections.namedtuple("Near", "system gradient")
 
 
 class Decay(keras.layers.Layer):
@@ -80,7 +86,9 @@ def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
         np.testing.assert_allclose(reduction, mse(w) - mse(w + s), rtol=1e-12)
         J, r = jacobian(w), decay(w) - Y
         predicted = -np.mean(2 * r * (J @ s)[:, None] + (J @ s)[:, None] ** 2)
-        found = gain.predicted_reduction(Cholesky(), A, g, tf.constant(s))
+        D = tf.constant([3.0, 0.2], tf.float64)
+        scaled = ScaledModel(Cholesky(), Near(A, g), D, None)
+        found = scaled.predicted_reduction(D * tf.constant(s))
         np.testing.assert_allclose(found, predicted, rtol=1e-12)
         # A step so small that the losses agree in all digits still has its exact reduction.
         tiny = run(tf.constant(w), tf.constant(w + 1e-13 * s))
