@@ -222,7 +222,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         linearization = objective.linearize(w, solver)
         loss = objective.loss(w, linearization.outputs)
         failure = self._failure(objective, linearization, w, loss, data)
-        norms = solver.column_norms(linearization.system)
+        norms = solver.column_norms(linearization.system, w.dtype)
         largest_norms = SCALINGS[self.scaling].norms(self.column_norms.value, norms)
         D = scale_of(largest_norms)
         model = ScaledModel(solver, linearization, D, self.weights.free(w, linearization.gradient))

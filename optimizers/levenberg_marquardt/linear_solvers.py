@@ -5,37 +5,47 @@ import tensorflow as tf
 class Cholesky:
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
-    The cheaper of the two, and as accurate as float32 networks can use once the columns are
-    scaled. lambda gets no smaller than what rounding leaves uncertain in A, else a singular A
-    would come out indefinite. Should one do so all the same, the factor is NaN in graph mode and
-    nothing is raised: the step is then rejected, which is the cheapest test there is.
+    The cheaper of the two. Squaring J doubles the digits that its condition costs, so a float32
+    Jacobian is squared in float64 as long as that takes no time worth speaking of.
+
+    lambda gets no smaller than what rounding leaves uncertain in A, else a singular A would come
+    out indefinite. Should one do so all the same, the factor is NaN in graph mode and nothing is
+    raised: the step is then rejected, which is the cheapest test there is.
     """
 
+    most_weights_in_double = 500
+
     def empty(self, size, dtype):
-        return tf.zeros([size, size], dtype)
+        double = size <= self.most_weights_in_double
+        return tf.zeros([size, size], tf.float64 if double else dtype)
 
     def add(self, A, J, r):
+        J = tf.cast(J, A.dtype)
         return A + tf.matmul(J, J, transpose_a=True)
 
-    def column_norms(self, A):
-        return tf.sqrt(tf.linalg.diag_part(A))
+    def column_norms(self, A, dtype):
+        return tf.cast(tf.sqrt(tf.linalg.diag_part(A)), dtype)
 
     def scale(self, A, D):
+        D = tf.cast(D, A.dtype)
         return A / (D[:, None] * D[None, :])
 
     def quadratic(self, A, s):
         """`s^T A s`."""
-        return tf.tensordot(s, tf.linalg.matvec(A, s), 1)
+        exact = tf.cast(s, A.dtype)
+        return tf.cast(tf.tensordot(exact, tf.linalg.matvec(A, exact), 1), s.dtype)
 
     def step(self, A, g, damping):
         """The step s and `s^T (A + damping I)^-1 s`, the slope that the secular equation needs."""
         size = g.shape[0]
         uncertain = (
-            size * np.finfo(g.dtype.as_numpy_dtype).eps * tf.reduce_max(tf.linalg.diag_part(A))
+            size * np.finfo(A.dtype.as_numpy_dtype).eps * tf.reduce_max(tf.linalg.diag_part(A))
         )
-        L = tf.linalg.cholesky(A + (damping + uncertain) * tf.eye(size, dtype=g.dtype))
-        s = -tf.linalg.cholesky_solve(L, g[:, None])
-        return s[:, 0], tf.reduce_sum(tf.linalg.triangular_solve(L, s) ** 2)
+        least = tf.cast(damping, A.dtype) + uncertain
+        L = tf.linalg.cholesky(A + least * tf.eye(size, dtype=A.dtype))
+        s = -tf.linalg.cholesky_solve(L, tf.cast(g[:, None], A.dtype))
+        slope = tf.reduce_sum(tf.linalg.triangular_solve(L, s) ** 2)
+        return tf.cast(s[:, 0], g.dtype), tf.cast(slope, g.dtype)
 
     def correction(self, A, b, damping):
         """`-(A + damping I)^-1 b`."""
@@ -61,7 +71,7 @@ class QR:
         stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
         return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
 
-    def column_norms(self, T):
+    def column_norms(self, T, dtype):
         return tf.norm(T[:, :-1], axis=0)
 
     def scale(self, T, D):
@@ -95,7 +105,7 @@ class QR:
 
     def is_full_rank(self, T):
         """Whether the columns, brought to length 1, are independent beyond rounding."""
-        norms = self.column_norms(T)
+        norms = self.column_norms(T, T.dtype)
         diagonal = tf.abs(tf.linalg.diag_part(T)[:-1])
         eps = np.finfo(T.dtype.as_numpy_dtype).eps
         return tf.reduce_all(diagonal > norms.shape[0] * eps * norms)

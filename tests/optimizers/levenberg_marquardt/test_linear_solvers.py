@@ -40,7 +40,7 @@ def test_step_is_numpys(solver, chunks, damping):
     np.testing.assert_allclose(
         solver.quadratic(system, s), expected @ (J.T @ J) @ expected, rtol=1e-11
     )
-    np.testing.assert_allclose(solver.column_norms(system), np.linalg.norm(J, axis=0))
+    np.testing.assert_allclose(solver.column_norms(system, tf.float64), np.linalg.norm(J, axis=0))
 
 
 @pytest.mark.parametrize("solver", solvers())
@@ -73,3 +73,15 @@ def test_rank_of_a_triangle():
     twice = np.column_stack([J[:, :3], J[:, 2] * 7])
     system = qr.add(qr.empty(4, tf.float64), tf.constant(twice), tf.constant(R))
     assert not qr.is_full_rank(system)
+
+
+def test_float32_jacobian_keeps_its_digits_in_the_normal_equations():
+    """Columns of condition 1e5: squared in float32, nothing would be left of A."""
+    nearly = np.column_stack([J[:, 0], J[:, 0] + 1e-5 * J[:, 1]]).astype("float32")
+    r = (nearly.astype("float64") @ [1.0, -2.0]).astype("float32")
+    solver = Cholesky()
+    A = solver.add(solver.empty(2, tf.float32), tf.constant(nearly), tf.constant(r))
+    g = tf.constant((nearly.astype("float64").T @ r).astype("float32"))
+    expected = -np.linalg.solve(nearly.T.astype("float64") @ nearly, g)
+    np.testing.assert_allclose(solver.step(A, g, 0.0)[0], expected, rtol=1e-3)
+    assert solver.step(A, g, 0.0)[0].dtype == tf.float32
