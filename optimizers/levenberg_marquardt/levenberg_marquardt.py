@@ -285,7 +285,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         exact = self.weights.dtype == tf.float64 and self.weights.size <= _MOST_WEIGHTS_FOR_QR
         if self.solver == "qr" or (self.solver == "auto" and exact):
             return QR(objective.quadratic)
-        return Cholesky()
+        return Cholesky(objective.quadratic)
 
     def _search(self, objective, linearization, model, w, loss, norms, healthy):
         rule = RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]

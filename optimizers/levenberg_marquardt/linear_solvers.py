@@ -5,8 +5,10 @@ import tensorflow as tf
 class Cholesky:
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
-    The cheaper of the two. Squaring J doubles the digits that its condition costs, so a float32
-    Jacobian is squared in float64 as long as that takes no time worth speaking of.
+    The cheaper of the two. It keeps `[J r]^T [J r]`, so that for a sum of squares `g = J^T r`
+    comes with A. Squaring J doubles the digits that its condition costs; a float32 Jacobian is
+    therefore squared in float64 where that takes no time worth speaking of. This asks for the g
+    that comes with A: one rounded to float32 would point out of the range of a singular A.
 
     lambda gets no smaller than what rounding leaves uncertain in A, else a singular A would come
     out indefinite. Should one do so all the same, the factor is NaN in graph mode and nothing is
@@ -15,41 +17,51 @@ class Cholesky:
 
     most_weights_in_double = 500
 
+    def __init__(self, residual_form):
+        self.residual_form = residual_form
+
     def empty(self, size, dtype):
-        double = size <= self.most_weights_in_double
-        return tf.zeros([size, size], tf.float64 if double else dtype)
+        double = self.residual_form and size <= self.most_weights_in_double
+        return tf.zeros([size + 1, size + 1], tf.float64 if double else dtype)
 
     def add(self, A, J, r):
-        J = tf.cast(J, A.dtype)
-        return A + tf.matmul(J, J, transpose_a=True)
+        J_r = tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype)
+        return A + tf.matmul(J_r, J_r, transpose_a=True)
 
     def column_norms(self, A, dtype):
-        return tf.cast(tf.sqrt(tf.linalg.diag_part(A)), dtype)
+        return tf.cast(tf.sqrt(tf.linalg.diag_part(A)[:-1]), dtype)
 
     def scale(self, A, D):
-        D = tf.cast(D, A.dtype)
+        D = tf.cast(tf.concat([D, tf.ones([1], D.dtype)], axis=0), A.dtype)
         return A / (D[:, None] * D[None, :])
 
     def quadratic(self, A, s):
         """`s^T A s`."""
         exact = tf.cast(s, A.dtype)
-        return tf.cast(tf.tensordot(exact, tf.linalg.matvec(A, exact), 1), s.dtype)
+        return tf.cast(tf.tensordot(exact, tf.linalg.matvec(A[:-1, :-1], exact), 1), s.dtype)
 
     def step(self, A, g, damping):
         """The step s and `s^T (A + damping I)^-1 s`, the slope that the secular equation needs."""
-        size = g.shape[0]
-        uncertain = (
-            size * np.finfo(A.dtype.as_numpy_dtype).eps * tf.reduce_max(tf.linalg.diag_part(A))
-        )
-        least = tf.cast(damping, A.dtype) + uncertain
-        L = tf.linalg.cholesky(A + least * tf.eye(size, dtype=A.dtype))
-        s = -tf.linalg.cholesky_solve(L, tf.cast(g[:, None], A.dtype))
+        b = A[:-1, -1] if self.residual_form else g
+        L = self._factor(A, damping, g.dtype)
+        s = -tf.linalg.cholesky_solve(L, tf.cast(b, A.dtype)[:, None])
         slope = tf.reduce_sum(tf.linalg.triangular_solve(L, s) ** 2)
         return tf.cast(s[:, 0], g.dtype), tf.cast(slope, g.dtype)
 
     def correction(self, A, b, damping):
         """`-(A + damping I)^-1 b`."""
-        return self.step(A, b, damping)[0]
+        L = self._factor(A, damping, b.dtype)
+        return tf.cast(-tf.linalg.cholesky_solve(L, tf.cast(b, A.dtype)[:, None])[:, 0], b.dtype)
+
+    def _factor(self, A, damping, dtype):
+        A = A[:-1, :-1]
+        size = A.shape[0]
+        uncertain = size * np.finfo(A.dtype.as_numpy_dtype).eps
+        if A.dtype != dtype:  # float32 could not use the last digits anyway
+            uncertain *= 100
+        least = uncertain * tf.reduce_max(tf.linalg.diag_part(A))
+        diagonal = (tf.cast(damping, A.dtype) + least) * tf.eye(size, dtype=A.dtype)
+        return tf.linalg.cholesky(A + diagonal)
 
 
 class QR:

@@ -43,6 +43,12 @@ class Objective:
         self._loss = loss
         self._traced = self._trace()
         self._specs, self._mask_specs = self._traced.structured_outputs
+        if not all(spec.shape[1:].is_fully_defined() for spec in self._specs):
+            raise ValueError(
+                "The shape of each output must be known but for the batch: give the inputs a "
+                "fixed length, and pad and mask what is shorter. "
+                f"Received: output shapes={[tuple(spec.shape) for spec in self._specs]}"
+            )
         forms = forms_of(self._structure)
         self.curvature = OutputCurvature(forms, lambda z: self._loss(self.structured(z)))
         self.penalty = WeightPenalty(weights)
@@ -56,7 +62,7 @@ class Objective:
 
     @property
     def quadratic(self):
-        """Whether changes of the loss have a form free of cancellation (`change`)."""
+        """Whether changes of the loss have a form free of cancellation (gain_ratio.py)."""
         return self.curvature.quadratic and self.penalty.quadratic
 
     def outputs(self, w):

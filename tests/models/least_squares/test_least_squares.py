@@ -256,7 +256,7 @@ def test_sequences_and_recurrent_networks():
 
 
 def test_sequences_of_unknown_length(float64):
-    x = RNG.normal(size=(60, 5, 2))
+    x = np.random.default_rng(0).normal(size=(60, 5, 2))
     data = tf.data.Dataset.from_tensors((x, x[:, -1, :1])).repeat()
     anonymous = data.map(
         lambda x, y: (
@@ -266,10 +266,21 @@ def test_sequences_of_unknown_length(float64):
     )
     losses = []
     for source in (data, anonymous):
+        keras.utils.set_random_seed(0)
         model = compiled(network(layers.LSTM(2), inputs=(None, 2)))
-        history = model.fit(source, steps_per_epoch=3, verbose=0, shuffle=False).history
+        history = model.fit(source, steps_per_epoch=2, verbose=0, shuffle=False).history
         losses.append(history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-9)
+
+
+def test_outputs_of_unknown_length_are_refused():
+    x = RNG.normal(size=(4, 5, 2)).astype("float32")
+    data = tf.data.Dataset.from_generator(
+        lambda: [(x, x)], output_signature=(tf.TensorSpec([None, None, 2]),) * 2
+    )
+    model = compiled(keras.Sequential([keras.Input((None, 2)), layers.Dense(2)]))
+    with pytest.raises(ValueError, match="The shape of each output must be known"):
+        model.fit(data, verbose=0, shuffle=False)
 
 
 class Subclassed(keras.Model):

@@ -74,7 +74,7 @@ def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
     @tf.function
     def run(w, trial):
         o = objective()
-        linearization = o.linearize(w, Cholesky())
+        linearization = o.linearize(w, Cholesky(True))
         z = o.outputs(trial)
         before, after = o.loss(w, linearization.outputs), o.loss(trial, z)
         reduction = gain.reduction(o, linearization, w, trial, z, before, after)
@@ -87,7 +87,7 @@ def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
         J, r = jacobian(w), decay(w) - Y
         predicted = -np.mean(2 * r * (J @ s)[:, None] + (J @ s)[:, None] ** 2)
         D = tf.constant([3.0, 0.2], tf.float64)
-        scaled = ScaledModel(Cholesky(), Near(A, g), D, None)
+        scaled = ScaledModel(Cholesky(True), Near(A, g), D, None)
         found = scaled.predicted_reduction(D * tf.constant(s))
         np.testing.assert_allclose(found, predicted, rtol=1e-12)
         # A step so small that the losses agree in all digits still has its exact reduction.
@@ -109,7 +109,7 @@ def test_acceleration_is_the_second_derivative(float64):
     @tf.function
     def run(w, s):
         o = objective()
-        return acceleration_gradient(o, o.linearize(w, Cholesky()), w, s)
+        return acceleration_gradient(o, o.linearize(w, Cholesky(True)), w, s)
 
     e = np.exp(-w[1] * X)
     second = -2 * X * e * s[0] * s[1] + X**2 * w[0] * e * s[1] ** 2
