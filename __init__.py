@@ -1,7 +1,7 @@
-"""Reusable Keras 3 layers, losses and models: maxout, PReLU, packed targets, LSTM forecasting."""
+"""Reusable Keras 3 layers, losses, optimizers and models; LSTM forecasting, Levenberg-Marquardt."""
 
-from . import layers, losses, models
+from . import layers, losses, models, optimizers
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "layers", "losses", "models"]
+__all__ = ["__version__", "layers", "losses", "models", "optimizers"]

@@ -2,5 +2,6 @@
 
 from . import forecasting
 from .forecasting import StatefulLSTMForecaster, pack_series
+from .least_squares import LeastSquares
 
-__all__ = ["StatefulLSTMForecaster", "forecasting", "pack_series"]
+__all__ = ["LeastSquares", "StatefulLSTMForecaster", "forecasting", "pack_series"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from kerazoo import layers, losses, models
+from kerazoo import layers, losses, models, optimizers
 from kerazoo.models import forecasting
 
 
@@ -28,6 +28,10 @@ class Plain:
     """Neither layer nor loss: held against the promises that every object keeps."""
 
     make: Callable
+
+
+def network():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
 
 def backtest():
@@ -67,4 +71,9 @@ EXAMPLES = {
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
+    models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
+    optimizers.LeastSquaresProblem: Plain(
+        lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))
+    ),
+    optimizers.LevenbergMarquardt: Plain(lambda: optimizers.LevenbergMarquardt("nielsen")),
 }

@@ -1,0 +1,296 @@
+import warnings
+
+import keras
+import tensorflow as tf
+
+from ...optimizers import LevenbergMarquardt
+from ...optimizers.levenberg_marquardt.failures import DATA, MIXING
+from ...optimizers.levenberg_marquardt.objective import Objective
+from ...optimizers.levenberg_marquardt.output_curvature import DIAGONAL, curvature_form
+from .network_checks import (
+    check_examples_are_apart,
+    check_precision,
+    layers_that_training_changes,
+    mixing_layer,
+)
+from .whole_batch import hold_out, one_batch
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class LeastSquares(keras.Model):
+    """Trains any built Keras model with Levenberg-Marquardt, through Keras's own `fit`.
+
+    Wraps a Sequential, functional or subclassed model and shares its weights: what is trained here
+    is trained there, and `.model.save(...)` writes the plain network. `compile`, `fit`, `evaluate`,
+    `predict`, callbacks and `.keras` files are Keras's. Runs on TensorFlow.
+
+    With `kerazoo.optimizers.LevenbergMarquardt` and arrays, `batch_size=None` means the whole data
+    set as one batch, its Jacobian accumulated in chunks; `fit` then stops once it has converged.
+    Full batches suit small and middle-sized problems where the last digits count. Mini-batches
+    (`batch_size=...`, data sets, generators) suit data with much repetition: a batch should hold
+    several times as many outputs as the network has weights, as every step solves for that batch
+    alone, and the damping carries over from one to the next.
+
+    Compiled with any other optimizer it trains like any Keras model, so that Adam first and
+    Levenberg-Marquardt after is two compiles of one object. An optimizer object that is compiled
+    again keeps its state.
+
+    The loss must be a function of the outputs for each example on its own. So Levenberg-Marquardt
+    runs the network with `training=False`: dropout is off, and BatchNormalization uses its moving
+    statistics and leaves them as they are (one warning says so where it matters). Layers that mix
+    the examples of a batch are refused, as are half precision, stateful layers, `add_loss` and
+    activity regularizers. Weight regularizers and constraints are honoured.
+
+    Each step's log holds, besides the loss after the step and the metrics: `damping` for the next
+    attempt, `attempts` made, `gain_ratio` of the last of them (actual over predicted gain),
+    `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), and `polish`,
+    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when). The history has
+    those of an epoch's last step.
+
+    Args:
+        model: A built Keras model. Its outputs go to the loss as they are.
+        **kwargs: `name` and the other arguments of `keras.Model`.
+
+    Raises:
+        ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
+            layers, no trainable weight, a loss that is not smooth. In `fit`: NaN or Inf in a
+            batch, a loss that is not finite, layers that mix examples.
+
+    Example:
+
+    >>> keras.utils.set_random_seed(0)
+    >>> x = np.linspace(-1, 1, 200)[:, None]
+    >>> network = keras.Sequential(
+    ...     [keras.Input((1,)), keras.layers.Dense(10, "tanh"), keras.layers.Dense(1)]
+    ... )
+    >>> model = kerazoo.models.LeastSquares(network)
+    >>> model.compile(kerazoo.optimizers.LevenbergMarquardt(), loss="mse")
+    >>> history = model.fit(x, np.sin(3 * x), epochs=50, verbose=0)
+    >>> history.history["loss"][-1] < 1e-4
+    True
+    """
+
+    def __init__(self, model, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(model, keras.Model) or not model.built:
+            raise ValueError(
+                "`model` must be a built Keras model: give it a `keras.Input`, or call it once on "
+                f"a batch. Received: model={model!r}"
+            )
+        self.model = model
+        self.built = True
+        self._whole_batch = False
+        self._steps_before = 0
+
+    @property
+    def output_names(self):
+        return getattr(self.model, "output_names", None)
+
+    def call(self, inputs, training=None):
+        return self.model(inputs, training=training)
+
+    def compile(self, optimizer=None, loss="mse", loss_weights=None, metrics=None, **kwargs):
+        """As in Keras; `optimizer` is a new `LevenbergMarquardt` and `loss` "mse" by default."""
+        if optimizer is None:
+            optimizer = LevenbergMarquardt()
+        second_order = isinstance(optimizer, LevenbergMarquardt)
+        if second_order:
+            check_precision(self.model)
+            check_examples_are_apart(self.model)
+            self._check_execution(kwargs)
+            for one in keras.tree.flatten(loss):
+                if one is not None:
+                    curvature_form(one)
+            kwargs["jit_compile"] = False
+        super().compile(
+            optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
+        )
+        self._loss_argument = loss
+        if second_order:
+            # Keras builds an optimizer at its first update, and this one's are its own.
+            optimizer.build(self.trainable_variables)
+            self._steps_before = int(optimizer.iterations)
+            self._warn_about_training_mode()
+            self._warn_about_precision()
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """As in Keras, but arrays without `batch_size` are one batch for Levenberg-Marquardt."""
+        if self._is_second_order():
+            whole = y is not None and batch_size is None and steps_per_epoch is None
+            if whole:
+                if validation_split and validation_data is None:
+                    arrays, validation_data = hold_out((x, y, sample_weight), validation_split)
+                    (x, y, sample_weight), validation_split = arrays, 0.0
+                x, y, sample_weight = one_batch(x, y, sample_weight), None, None
+                steps_per_epoch, shuffle = 1, False
+            if whole != self._whole_batch:
+                self._whole_batch = whole
+                self.train_function = None
+            self.optimizer.converged.assign(0)
+            self._steps_before = int(self.optimizer.iterations)
+        return super().fit(
+            x=x,
+            y=y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force=True)
+        if self._is_second_order():
+            self.train_function = self._watched(self.train_function)
+
+    def train_step(self, data):
+        if not self._is_second_order():
+            return super().train_step(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+
+        def loss(outputs):
+            return self.compute_loss(x, y, outputs, sample_weight, training=False)
+
+        optimizer = self.optimizer
+        objective = Objective(
+            self.model, optimizer.weights, loss, self._curvature_forms, x, optimizer.rows()
+        )
+        step = optimizer.step(objective, self._whole_batch, data)
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        batch = tf.shape(keras.tree.flatten(x)[0])[0]
+        tracker.update_state(loss(step.outputs), sample_weight=batch)
+        return {
+            **self.compute_metrics(x, y, step.outputs, sample_weight),
+            "damping": optimizer.damping.value,
+            "attempts": step.attempts,
+            "gain_ratio": step.gain_ratio,
+            "gradient_norm": step.gradient_norm,
+            "step_norm": step.step_norm,
+            "polish": step.polish,
+        }
+
+    def get_config(self):
+        return {**super().get_config(), "model": keras.saving.serialize_keras_object(self.model)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        model = keras.saving.deserialize_keras_object(config.pop("model"), custom_objects)
+        return cls(model, **config)
+
+    def _is_second_order(self):
+        return isinstance(getattr(self, "optimizer", None), LevenbergMarquardt)
+
+    def _watched(self, train_function):
+        """What the graph cannot do: stop the fit, or end it with an error."""
+
+        def watched(iterator):
+            logs = train_function(iterator)
+            if self.optimizer.failure.numpy():
+                self._raise_failure()
+            if self._whole_batch and self.optimizer.converged.numpy():
+                self.stop_training = True
+            return logs
+
+        return watched
+
+    def _raise_failure(self):
+        failure, step = int(self.optimizer.failure), int(self.optimizer.failed_step)
+        self.optimizer.failure.assign(0)
+        batch = step - self._steps_before
+        if failure == DATA:
+            raise ValueError(
+                "The inputs, targets and sample weights must be finite. "
+                f"Received: NaN or Inf in batch {batch} of this fit, counting from 1"
+            )
+        if failure == MIXING:
+            raise ValueError(
+                "Each example's outputs must depend on that example alone, and this layer mixes "
+                "the examples of a batch: leave it out, or let it work along another axis. "
+                f"Received: layer={mixing_layer(self.model)}"
+            )
+        raise ValueError(
+            "The loss and its gradient must be finite before a step. With finite data they were "
+            f"not: the weights have gone, or began, too far. Received: loss or gradient of NaN or "
+            f"Inf at batch {batch} of this fit, counting from 1"
+        )
+
+    def _check_execution(self, arguments):
+        if arguments.get("jit_compile", "auto") is True:
+            raise ValueError(
+                "`jit_compile` must be False or 'auto': XLA cannot compile per-example Jacobians. "
+                "Received: jit_compile=True"
+            )
+        if arguments.get("run_eagerly"):
+            raise ValueError(
+                "Levenberg-Marquardt runs as a graph: a matrix that cannot be factored is an "
+                "error in eager mode, and a rejected attempt in a graph. "
+                f"Received: run_eagerly={arguments['run_eagerly']}"
+            )
+
+    def _warn_about_training_mode(self):
+        names = layers_that_training_changes(self.model)
+        if names:
+            warnings.warn(
+                "Levenberg-Marquardt runs the network with `training=False`: dropout and noise "
+                "are off, normalization statistics stay as they are. This makes a difference to: "
+                f"{', '.join(names)}",
+                stacklevel=3,
+            )
+
+    def _warn_about_precision(self):
+        if self.optimizer.weights.dtype == tf.float64 and keras.config.floatx() != "float64":
+            warnings.warn(
+                "The weights are float64, but Keras computes losses in "
+                f"{keras.config.floatx()} and casts the data to it: half of the digits are lost. "
+                'Call `keras.config.set_floatx("float64")` first',
+                stacklevel=3,
+            )
+
+    def _curvature_forms(self, structure):
+        """The form of each output's loss, in the order of the flattened outputs."""
+        loss = self._loss_argument
+        if isinstance(loss, dict):
+            names = structure if isinstance(structure, dict) else self.output_names
+            by_output = {name: loss.get(name) for name in names}
+            ordered = isinstance(structure, dict)
+            losses = keras.tree.flatten(by_output) if ordered else list(by_output.values())
+        elif isinstance(loss, (list, tuple)):
+            losses = list(loss)
+        else:
+            losses = [loss] * len(keras.tree.flatten(structure))
+        # An output without a loss has zero curvature, which any form finds.
+        return [DIAGONAL if one is None else curvature_form(one) for one in losses]

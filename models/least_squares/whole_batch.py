@@ -1,0 +1,43 @@
+"""Arrays as one batch: what `fit` makes of `batch_size=None` for Levenberg-Marquardt."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+def one_batch(x, y, sample_weight):
+    """A data set that gives the whole of the arrays at every step.
+
+    Keras's own adapter slices arrays anew for each epoch, which takes longer than a small step.
+    """
+    data = (x, y) if sample_weight is None else (x, y, sample_weight)
+    tensors = keras.tree.map_structure(_tensor, _tuples(data))
+    return tf.data.Dataset.from_tensors(tensors).repeat()
+
+
+def hold_out(arrays, fraction):
+    """Keras's `validation_split`: the last rows are held out."""
+    rows = len(keras.tree.flatten(arrays[0])[0])
+    held = math.floor(rows * (1 - fraction))
+    if not 0 < held < rows:
+        raise ValueError(
+            "`validation_split` must leave rows on both sides. "
+            f"Received: validation_split={fraction} for {rows} rows"
+        )
+    train = keras.tree.map_structure(lambda a: None if a is None else a[:held], arrays)
+    validation = keras.tree.map_structure(lambda a: None if a is None else a[held:], arrays)
+    return train, validation
+
+
+def _tuples(data):
+    """Lists as tuples: tf.data takes a list for one tensor."""
+    if isinstance(data, (list, tuple)):
+        return tuple(_tuples(item) for item in data)
+    return data
+
+
+def _tensor(array):
+    tensor = tf.convert_to_tensor(array)
+    # Keras gives every floating array the default precision too.
+    return tf.cast(tensor, keras.config.floatx()) if tensor.dtype.is_floating else tensor

@@ -1,0 +1,139 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .levenberg_marquardt.flat_weights import FlatWeights
+from .levenberg_marquardt.jacobian import jacobian_rows
+from .levenberg_marquardt.network_layers import unrolled
+
+
+class LeastSquaresProblem:
+    """A Keras model and its data as residuals and variables, for solvers outside Keras.
+
+    `residuals . residuals = sum over outputs of mean(weight * (model(x) - y)^2)`
+
+    which is Keras's "mse". `residuals` and `variables` are what `tensorflow_graphics`'
+    `levenberg_marquardt.minimize` takes, the `flat_` forms what `scipy.optimize.least_squares`
+    takes. Use it to compare solvers, or for bounds and robust losses that scipy has. To just train
+    a model use `kerazoo.models.LeastSquares`: it needs no copy of the weights, takes other losses
+    and holds no more of the Jacobian than fits. Runs on TensorFlow, with `training=False`.
+
+    Args:
+        model: A built Keras model, all trainable weights in float32 or all in float64.
+        x: Inputs: an array (examples, ...) or what structure of arrays the model takes.
+        y: Targets, like the model's outputs: an array or a list or dictionary of arrays.
+        sample_weight: Array (examples,) for all outputs, or one that has an output's shape
+            without its last axis. Default None: 1.
+
+    Attributes:
+        variables: List of tensors, the trainable weights as they were when the problem was made.
+        flat_variables: The same as one NumPy vector.
+
+    Raises:
+        ValueError: Targets that do not have the outputs' shape; no trainable weight.
+
+    Example:
+
+    >>> from scipy.optimize import least_squares
+    >>> network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> x = np.linspace(0, 1, 20)[:, None]
+    >>> problem = kerazoo.optimizers.LeastSquaresProblem(network, x, 2 * x + 1)
+    >>> found = least_squares(
+    ...     problem.flat_residuals, problem.flat_variables, jac=problem.flat_jacobian
+    ... )
+    >>> problem.assign(found.x)
+    >>> np.round(network.predict(np.array([[3.0]]), verbose=0), 3)
+    array([[7.]], dtype=float32)
+
+    The same with tensorflow_graphics:
+
+        from tensorflow_graphics.math.optimizer import levenberg_marquardt
+        _, values = levenberg_marquardt.minimize(problem.residuals, problem.variables, 20)
+        problem.assign(values)
+
+    References:
+        https://github.com/tensorflow/graphics
+    """
+
+    def __init__(self, model, x, y, sample_weight=None):
+        self.model = model
+        self._weights = FlatWeights(model.trainable_variables)
+        dtype = self._weights.dtype
+        self._x = keras.tree.map_structure(tf.convert_to_tensor, x)
+        self._y = [tf.cast(target, dtype) for target in keras.tree.flatten(y)]
+        self._check_shapes()
+        self._roots = [
+            tf.sqrt(_weights_like(target, sample_weight) / tf.cast(tf.size(target), dtype))
+            for target in self._y
+        ]
+        self._flat_residuals = tf.function(self._residuals, autograph=False)
+        self._flat_jacobian = tf.function(self._jacobian, autograph=False)
+
+    @property
+    def variables(self):
+        return self._weights.split(self._weights.vector())
+
+    @property
+    def flat_variables(self):
+        return self._weights.vector().numpy()
+
+    def assign(self, values):
+        """Sets the model's weights to a flat vector, or to a list like `variables`."""
+        if isinstance(values, (list, tuple)):
+            values = _flat(values)
+        self._weights.assign(tf.cast(values, self._weights.dtype))
+
+    def residuals(self, *variables):
+        """The residuals (n,) at these values of the variables; pure and differentiable."""
+        return self._residuals(_flat(variables))
+
+    def flat_residuals(self, v):
+        return self._flat_residuals(tf.cast(v, self._weights.dtype)).numpy()
+
+    def flat_jacobian(self, v):
+        return self._flat_jacobian(tf.cast(v, self._weights.dtype)).numpy()
+
+    def _outputs(self, v, x):
+        with self._weights.scope(v):
+            outputs = self.model(x, training=False)
+        return [tf.cast(z, v.dtype) for z in keras.tree.flatten(outputs)]
+
+    def _residuals(self, v):
+        outputs = zip(self._outputs(v, self._x), self._y, self._roots, strict=True)
+        return _flat([root * (z - y) for z, y, root in outputs])
+
+    def _jacobian(self, v):
+        """Rows in the order of the residuals: by output, then by example."""
+        blocks = []
+        for i, (y, root) in enumerate(zip(self._y, self._roots, strict=True)):
+            size = y.shape[1:].num_elements()
+
+            def forward(v, x, i=i, size=size):
+                return tf.reshape(self._outputs(v, x)[i], [-1, size])
+
+            root = tf.reshape(tf.broadcast_to(root, tf.shape(y)), [-1, size])
+            with unrolled(self.model):
+                blocks.append(jacobian_rows(forward, v, self._x, tf.linalg.diag(root)))
+        return tf.concat(blocks, axis=0)
+
+    def _check_shapes(self):
+        outputs = self._outputs(self._weights.vector(), self._x)
+        shapes = [tuple(z.shape) for z in outputs]
+        targets = [tuple(y.shape) for y in self._y]
+        if shapes != targets:
+            raise ValueError(
+                "`y` must have the shape of the model's outputs: broadcasting would make other "
+                f"residuals. Received: shapes of y={targets}, of the outputs={shapes}"
+            )
+
+
+def _weights_like(target, sample_weight):
+    if sample_weight is None:
+        return tf.ones([1] * target.shape.rank, target.dtype)
+    weight = tf.cast(sample_weight, target.dtype)
+    ones = [1] * (target.shape.rank - weight.shape.rank)
+    return tf.reshape(weight, [*np.shape(sample_weight), *ones])
+
+
+def _flat(tensors):
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)

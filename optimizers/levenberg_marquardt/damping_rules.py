@@ -1,0 +1,135 @@
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+
+class DampingState(NamedTuple):
+    damping: tf.Tensor  # lambda, with columns scaled to length 1; 0: not chosen yet
+    growth: tf.Tensor  # Nielsen's nu
+    radius: tf.Tensor  # of the trust region, in the length |D s|; 0: not chosen yet
+
+
+class Attempt(NamedTuple):
+    """What became of a step of the given length."""
+
+    gain_ratio: tf.Tensor
+    length: tf.Tensor  # |s|, scaled
+    slope: tf.Tensor  # g^T s
+    reduction: tf.Tensor  # F(w) - F(w + s)
+
+
+class Marquardt:
+    """Marquardt's rule: lambda / 10 after a step that gains, lambda * 10 after one that does not.
+
+    The simplest; keeps moving by decades where the others settle.
+    """
+
+    first_damping = 1e-3
+
+    def begin(self, state, solve, g, scaled_weights, first_damping):
+        return state._replace(damping=tf.where(state.damping > 0, state.damping, first_damping))
+
+    def propose(self, state, solve, g):
+        return solve(state.damping)[0], state
+
+    def update(self, state, attempt, accepted):
+        return state._replace(
+            damping=_bounded(tf.where(accepted, state.damping / 10, state.damping * 10))
+        )
+
+
+class Nielsen(Marquardt):
+    """Nielsen's rule: lambda follows the gain ratio rho smoothly.
+
+    `lambda *= max(1/3, 1 - (2 rho - 1)^3)`, `nu = 2` after a step that gains, else `lambda *= nu`,
+    `nu *= 2`. Cheap, as an attempt costs one factorization.
+    """
+
+    def update(self, state, attempt, accepted):
+        shrink = tf.maximum(1 - (2 * attempt.gain_ratio - 1) ** 3, 1 / 3)
+        return state._replace(
+            damping=_bounded(state.damping * tf.where(accepted, shrink, state.growth)),
+            growth=tf.where(accepted, 2 * tf.ones_like(shrink), _bounded(2 * state.growth)),
+        )
+
+
+class TrustRegion:
+    """Moré's rule: lambda is whatever makes the step as long as the trust region allows.
+
+    lambda solves the secular equation `|s(lambda)| = radius` (to a tenth), or is 0 where the
+    undamped step is short enough. The radius begins at `|D w|` and follows the gain ratio. An
+    attempt costs up to a few factorizations, and fewer attempts fail.
+    """
+
+    first_damping = None  # the first step is as long as the weights
+    iterations = 10
+    tolerance = 0.1
+    # Longer strides than MINPACK's 2 along NIST's curved valleys, Bennett5's above all.
+    growth = 4.0
+
+    def begin(self, state, solve, g, scaled_weights, first_damping):
+        length = tf.norm(scaled_weights)
+        if first_damping is not None:
+            undamped = (state.damping == 0) & (state.radius == 0)
+            state = state._replace(damping=tf.where(undamped, first_damping, state.damping))
+            length = tf.norm(solve(state.damping)[0])
+        usable = tf.math.is_finite(length) & (length > 0)
+        first_radius = tf.where(usable, length, tf.norm(g))
+        return state._replace(radius=tf.where(state.radius > 0, state.radius, first_radius))
+
+    def propose(self, state, solve, g):
+        """Newton's iteration for `1 / |s(lambda)| = 1 / radius`, which is nearly linear."""
+        radius = state.radius
+        largest = tf.norm(g) / radius
+        eps = np.finfo(g.dtype.as_numpy_dtype).eps
+
+        def unsolved(k, damping, next_damping, s):
+            return (k == 0) | ((k < self.iterations) & (next_damping != damping))
+
+        def body(k, _, damping, __):
+            s, slope = solve(damping)
+            length = tf.norm(s)
+            excess = length - radius
+            newton = damping + excess / radius * length**2 / slope
+            # A singular matrix: any damping that matters beside columns of length 1 will do.
+            newton = tf.where(tf.math.is_finite(newton), newton, tf.maximum(10 * damping, 10 * eps))
+            newton = tf.clip_by_value(newton, 0.0, tf.maximum(largest, 10 * eps))
+            near = tf.abs(excess) <= self.tolerance * radius
+            inside = (excess <= 0) & (damping == 0)
+            return k + 1, damping, tf.where(near | inside, damping, newton), s
+
+        start = (0, state.damping, tf.minimum(state.damping, largest), tf.zeros_like(g))
+        _, damping, _, s = tf.while_loop(unsolved, body, start)
+        return s, state._replace(damping=damping)
+
+    def update(self, state, attempt, accepted):
+        # After a failure the radius goes to the minimum of the parabola through what is known:
+        # the loss at both ends of the step and its slope at the beginning.
+        parabola = 0.5 * attempt.slope / (attempt.slope + attempt.reduction)
+        shrink = tf.where(attempt.reduction < 0, parabola, 0.5)
+        shrink = tf.where(tf.math.is_finite(attempt.reduction), shrink, 0.1)
+        shrink = tf.clip_by_value(shrink, 0.1, 0.5)
+        finite = tf.math.is_finite(attempt.length)
+        length = tf.where(finite, attempt.length, state.radius)
+        poor = attempt.gain_ratio <= 0.25
+        good = (attempt.gain_ratio >= 0.75) | (state.damping == 0)
+        radius = tf.where(
+            poor,
+            shrink * tf.minimum(state.radius, 10 * length),
+            tf.where(good, self.growth * length, state.radius),
+        )
+        damping = tf.where(
+            poor, state.damping / shrink, tf.where(good, 0.5 * state.damping, state.damping)
+        )
+        return state._replace(radius=_bounded(radius), damping=tf.minimum(damping, _LARGEST))
+
+
+RULES = {"trust_region": TrustRegion(), "nielsen": Nielsen(), "marquardt": Marquardt()}
+
+# No run of failures or successes takes the state out of the range of float32.
+_SMALLEST, _LARGEST = 1e-30, 1e30
+
+
+def _bounded(value):
+    return tf.clip_by_value(value, _SMALLEST, _LARGEST)

@@ -1,0 +1,389 @@
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .convergence import is_stationary
+from .damping_rules import RULES, DampingState
+from .failures import DATA, LOSS, MIXING, data_is_finite, mixes_examples
+from .flat_weights import FlatWeights
+from .linear_solvers import QR, Cholesky
+from .output_curvature import with_masks
+from .polish import polish
+from .scaled_model import ScaledModel
+from .scaling import SCALINGS, scale_of
+from .search import search
+
+# Numbers that a chunk of the Jacobian may hold with jacobian_rows="auto": 256 MB in float32.
+_CHUNK_NUMBERS = 2**26
+# Beyond, the QR factors of the polish take longer than what they add is worth.
+_MOST_WEIGHTS_FOR_POLISH = 2000
+# Up to here QR costs little beside the Jacobian.
+_MOST_WEIGHTS_FOR_QR = 500
+
+
+class Step(NamedTuple):
+    """What one step did; all but the outputs are numbers for the log."""
+
+    outputs: list
+    attempts: tf.Tensor
+    gain_ratio: tf.Tensor
+    gradient_norm: tf.Tensor
+    step_norm: tf.Tensor
+    polish: tf.Tensor
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class LevenbergMarquardt(keras.optimizers.Optimizer):
+    """Damped Gauss-Newton steps: second-order training of small and middle-sized networks.
+
+    With the outputs z of the network for a batch, the Keras loss F(z), its gradient g and its
+    Hessian H in the outputs, and J = dz/dw, a step s solves
+
+    `(J^T H J + lambda D^2) s = -g`
+
+    and is taken if the loss falls; if not, it is tried again with more damping lambda. For "mse"
+    this is the method of Levenberg and Marquardt, for other smooth losses the generalized
+    Gauss-Newton method; F is the whole loss, with weights, masks and regularizers, and lambda is
+    on the scale of F, so that it means the same for any batch size.
+
+    Use it inside `kerazoo.models.LeastSquares`, which computes Jacobians, for regression and
+    classification with up to a few thousand weights, where a low loss matters and the data are
+    clean: there it reaches in tens of steps what Adam does not in tens of thousands. A step costs
+    `residuals x weights^2` operations and the memory of a `weights x weights` matrix, so it is not
+    for networks of millions of weights; nor where the best fit to the training data is not what is
+    wanted and early stopping of a first-order method does the regularizing. It runs on TensorFlow.
+
+    float32 suits networks. For the last digits of a curve fit call, before anything is built,
+    `keras.config.set_floatx("float64")`: Keras computes losses in floatx, whatever the precision
+    of the layers. Prefer losses `from_logits=True`.
+
+    **State.** `damping` is a variable, the lambda of the next attempt; `trust_radius` is the
+    variable that decides for the rule "trust_region" (its lambda follows from the radius).
+    Assign to them at any time, after loading too: `optimizer.damping.assign(1.0)`. Both are saved
+    with the model. `reset()` forgets them. A rejected attempt changes nothing but these. If all
+    attempts of a step are rejected the weights stay as they were, and the next step begins with
+    the damping reached (at most 1e30).
+
+    **Convergence** ends a full-batch `fit` as in MINPACK, by any of three tests, and sets
+    `converged`. A step in which the loss is singular in some weights, has no gradient or is zero
+    ends in one of them too.
+
+    **Polish.** Near a minimum the loss agrees with itself in all digits while the weights agree in
+    half of them. So when a fit has converged, undamped Gauss-Newton steps by QR follow, each kept
+    while the projected gradient `|Q^T r|` falls. Done in float64, for full batches, "mse" with no
+    regularizer but L2, no constraints, at most 2000 weights, and where J has full column rank.
+
+    Args:
+        damping_rule: "trust_region": lambda makes the step as long as a trust region allows, whose
+            radius follows the gain ratio (Moré). "nielsen": lambda follows the gain ratio
+            smoothly. "marquardt": lambda times 10 after a failure, by 10 after a success.
+            Default "auto": "trust_region".
+        initial_damping: Positive number, the first lambda, relative to columns of J scaled to
+            length 1 (absolute with scaling="identity"); for "trust_region" the first radius is
+            then the length of that step. Default "auto": 1e-3; for "trust_region" the radius is
+            the scaled length of the weights.
+        scaling: D. "max", the default: largest norm of each column of J so far. "diagonal": their
+            present norms. "identity": 1.
+        solver: "cholesky" of the normal equations, or "qr" of the augmented Jacobian, which keeps
+            twice the digits and takes longer. Default "auto": "qr" in float64 up to 500 weights,
+            else "cholesky". "dual" and "cg" are reserved.
+        max_attempts: Positive integer, attempts in one step. Default 10.
+        geodesic_acceleration: Boolean. Adds the second-order correction of Transtrum and Sethna,
+            for two more forward and one more backward pass an attempt: often half the steps in
+            narrow curved valleys. Default False.
+        polish: "auto", as above; False; or True, which is an error where "auto" would leave it out.
+        ftol: Relative reduction of the loss, actual and predicted, at which to stop. Default
+            "auto": twice the machine epsilon. 0.0 switches the test off, here and below.
+        xtol: Length of the step relative to the weights, both scaled by D. Default "auto".
+        gtol: Cosine of the angle between residuals and columns of J. Default "auto".
+        jacobian_rows: Positive integer, rows of J held at a time, which bounds the memory.
+            Default "auto": as many as make 2^26 numbers.
+        name: String.
+
+    Raises:
+        ValueError: An argument is none of the above; in a plain model's `fit`, which has no
+            Jacobian to give; when compiled for other variables than before.
+
+    Example:
+
+    >>> keras.utils.set_random_seed(0)
+    >>> x = np.linspace(0, 1, 50)[:, None]
+    >>> network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model = kerazoo.models.LeastSquares(network)
+    >>> model.compile(kerazoo.optimizers.LevenbergMarquardt(damping_rule="nielsen"), loss="mse")
+    >>> history = model.fit(x, 3 * x - 1, epochs=20, verbose=0)
+    >>> np.round(network.predict(np.array([[2.0]]), verbose=0), 3)
+    array([[5.]], dtype=float32)
+
+    References:
+        Levenberg, 1944, A method for the solution of certain non-linear problems in least squares.
+        Marquardt, 1963, An algorithm for least-squares estimation of nonlinear parameters.
+        Moré, 1978, The Levenberg-Marquardt algorithm: implementation and theory.
+        Nielsen, 1999, Damping parameter in Marquardt's method.
+        Transtrum and Sethna, 2012, https://arxiv.org/abs/1201.5885
+    """
+
+    def __init__(
+        self,
+        damping_rule="auto",
+        initial_damping="auto",
+        scaling="max",
+        solver="auto",
+        max_attempts=10,
+        geodesic_acceleration=False,
+        polish="auto",
+        ftol="auto",
+        xtol="auto",
+        gtol="auto",
+        jacobian_rows="auto",
+        name="levenberg_marquardt",
+    ):
+        super().__init__(learning_rate=1.0, name=name)
+        _check_choice("damping_rule", damping_rule, ("auto", *RULES))
+        _check_choice("scaling", scaling, tuple(SCALINGS))
+        if solver in ("dual", "cg"):
+            raise ValueError(
+                "`solver` 'dual' and 'cg' are not available yet: use 'auto', 'cholesky' or 'qr'. "
+                f"Received: solver={solver!r}"
+            )
+        _check_choice("solver", solver, ("auto", "cholesky", "qr"))
+        _check_choice("geodesic_acceleration", geodesic_acceleration, (True, False))
+        _check_choice("polish", polish, ("auto", True, False))
+        _check_number("initial_damping", initial_damping, above=0)
+        for tolerance, value in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol)):
+            _check_number(tolerance, value, least=0)
+        _check_integer("max_attempts", max_attempts)
+        if jacobian_rows != "auto":
+            _check_integer("jacobian_rows", jacobian_rows)
+        self.damping_rule = damping_rule
+        self.initial_damping = initial_damping
+        self.scaling = scaling
+        self.solver = solver
+        self.max_attempts = max_attempts
+        self.geodesic_acceleration = geodesic_acceleration
+        self.polish = polish
+        self.ftol = ftol
+        self.xtol = xtol
+        self.gtol = gtol
+        self.jacobian_rows = jacobian_rows
+
+    def build(self, variables):
+        """Creates the state for these variables; the same variables again keep it."""
+        if self.built:
+            self._check_variables(variables)
+            return
+        self.weights = FlatWeights(variables)
+        super().build(self.weights.variables)
+        dtype = self.weights.dtype.name
+        self.damping = self.add_variable((), "zeros", dtype, name="damping")
+        self.trust_radius = self.add_variable((), "zeros", dtype, name="trust_radius")
+        self.growth = self.add_variable((), "zeros", dtype, name="growth")
+        self.column_norms = self.add_variable((self.weights.size,), "zeros", dtype, name="norms")
+        self.converged = self.add_variable((), "zeros", "int32", name="converged")
+        self.failure = self.add_variable((), "zeros", "int32", name="failure")
+        self.failed_step = self.add_variable((), "zeros", "int64", name="failed_step")
+        self.reset()
+
+    def reset(self):
+        """Forgets damping, trust region and column norms, as if no step had been taken."""
+        self.iterations.assign(0)
+        self.damping.assign(0.0)
+        self.trust_radius.assign(0.0)
+        self.growth.assign(2.0)
+        self.column_norms.assign(tf.zeros_like(self.column_norms.value))
+        self.converged.assign(0)
+        self.failure.assign(0)
+        self.failed_step.assign(0)
+
+    def update_step(self, gradient, variable, learning_rate):
+        raise ValueError(
+            "LevenbergMarquardt needs the Jacobian of the outputs, and Keras's `fit` gives an "
+            "optimizer no more than the gradient: wrap the model, "
+            "`kerazoo.models.LeastSquares(model)`, and compile and fit that. "
+            f"Received: a gradient for {variable.name}"
+        )
+
+    def step(self, objective, full_batch, data):
+        """Takes one step of the weights towards a smaller loss.
+
+        Args:
+            objective: The `Objective` of the batch.
+            full_batch: Whether every step sees this same batch: only then do the convergence
+                tests and the polish mean something.
+            data: The batch, looked through for NaN and Inf.
+
+        Returns:
+            A `Step`. The weights and the optimizer's state are updated.
+        """
+        solver = self._solver(objective)
+        w = self.weights.vector()
+        linearization = objective.linearize(w, solver)
+        loss = objective.loss(w, linearization.outputs)
+        failure = self._failure(objective, linearization, w, loss, data)
+        norms = solver.column_norms(linearization.system, w.dtype)
+        largest_norms = SCALINGS[self.scaling].norms(self.column_norms.value, norms)
+        D = scale_of(largest_norms)
+        model = ScaledModel(solver, linearization, D, self.weights.free(w, linearization.gradient))
+        found = self._search(objective, linearization, model, w, loss, norms, failure == 0)
+        self._remember(found.state, largest_norms, failure)
+        new_w, z = found.w, found.outputs
+        polishes = self._polishes(objective, full_batch)
+        if full_batch:
+            gtol = self._tolerance(self.gtol)
+            stationary = is_stationary(linearization.gradient, norms, loss, gtol)
+            converged = (failure == 0) & (found.converged | stationary)
+            self.converged.assign(tf.cast(converged, tf.int32))
+            if polishes:
+                new_w, z = tf.cond(
+                    converged, lambda: self._polished(objective, new_w), lambda: (new_w, z)
+                )
+        self.weights.assign(new_w)
+        return Step(
+            outputs=objective.structured(with_masks(z, linearization.outputs)),
+            attempts=found.attempts,
+            gain_ratio=found.gain_ratio,
+            gradient_norm=tf.norm(linearization.gradient),
+            step_norm=tf.norm(new_w - w),
+            polish=tf.constant(float(polishes)),
+        )
+
+    def rows(self):
+        """How many rows of the Jacobian are held at a time."""
+        if self.jacobian_rows != "auto":
+            return self.jacobian_rows
+        return max(1, _CHUNK_NUMBERS // self.weights.size)
+
+    def get_config(self):
+        arguments = (
+            "damping_rule",
+            "initial_damping",
+            "scaling",
+            "solver",
+            "max_attempts",
+            "geodesic_acceleration",
+            "polish",
+            "ftol",
+            "xtol",
+            "gtol",
+            "jacobian_rows",
+            "name",
+        )
+        return {argument: getattr(self, argument) for argument in arguments}
+
+    def _check_variables(self, variables):
+        known = {id(v) for v in self.weights.variables}
+        if len(variables) != len(known) or any(id(v) not in known for v in variables):
+            raise ValueError(
+                "This optimizer holds the state of other variables: compile with a new "
+                "LevenbergMarquardt when the model or what is trainable in it has changed. "
+                f"Received: variables={[v.path for v in variables]}"
+            )
+
+    def _solver(self, objective):
+        exact = self.weights.dtype == tf.float64 and self.weights.size <= _MOST_WEIGHTS_FOR_QR
+        if self.solver == "qr" or (self.solver == "auto" and exact):
+            return QR(objective.quadratic)
+        return Cholesky(objective.quadratic)
+
+    def _search(self, objective, linearization, model, w, loss, norms, healthy):
+        rule = RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]
+        first_damping = rule.first_damping
+        if self.initial_damping != "auto":
+            first_damping = tf.constant(self.initial_damping, w.dtype)
+        elif first_damping is not None:
+            # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
+            first_damping *= tf.reduce_max((norms / model.D) ** 2)
+        state = DampingState(self.damping.value, self.growth.value, self.trust_radius.value)
+        state = rule.begin(state, model.step, model.g, model.D * w, first_damping)
+        most_attempts = tf.where(healthy, self.max_attempts, 0)
+        tolerances = self._tolerance(self.ftol), self._tolerance(self.xtol)
+        return search(
+            objective,
+            linearization,
+            model,
+            w,
+            loss,
+            rule,
+            state,
+            most_attempts,
+            tolerances,
+            self.geodesic_acceleration,
+        )
+
+    def _remember(self, state, norms, failure):
+        """Keeps the state for the next step. A batch with NaN leaves no trace but `failure`."""
+        healthy = failure == 0
+        for variable, value in (
+            (self.damping, state.damping),
+            (self.growth, state.growth),
+            (self.trust_radius, state.radius),
+            (self.column_norms, norms),
+        ):
+            variable.assign(tf.where(healthy, value, variable.value))
+        self.iterations.assign_add(1)
+        first_failure = ~healthy & (self.failure.value == 0)
+        for variable, value in ((self.failure, failure), (self.failed_step, self.iterations.value)):
+            variable.assign(tf.where(first_failure, value, variable.value))
+
+    def _polishes(self, objective, full_batch):
+        if self.polish is False:
+            return False
+        conditions = {
+            "float64 weights": self.weights.dtype == tf.float64,
+            "a full batch": full_batch,
+            "mse with no regularizer but L2": objective.quadratic,
+            "no weight constraints": not self.weights.constrained,
+            f"at most {_MOST_WEIGHTS_FOR_POLISH} weights": (
+                self.weights.size <= _MOST_WEIGHTS_FOR_POLISH
+            ),
+        }
+        missing = [name for name, holds in conditions.items() if not holds]
+        if missing and self.polish is True:
+            raise ValueError(
+                f"`polish` needs {', '.join(missing)}: leave it at 'auto'. Received: polish=True"
+            )
+        return not missing
+
+    def _failure(self, objective, linearization, w, loss, data):
+        """0, or why no step can be taken from here (failures.py)."""
+        finite = tf.math.is_finite(loss) & _all_finite(linearization.gradient)
+        failure = tf.where(finite, 0, tf.where(data_is_finite(data), LOSS, DATA))
+        mixed = tf.cond(
+            self.iterations.value == 0,
+            lambda: mixes_examples(objective, w, linearization.outputs),
+            lambda: False,
+        )
+        return tf.where((failure == 0) & mixed, MIXING, failure)
+
+    def _tolerance(self, value):
+        eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps
+        return tf.constant(2 * eps if value == "auto" else value, self.weights.dtype)
+
+    def _polished(self, objective, w):
+        w = polish(objective, w)
+        return w, objective.outputs(w)
+
+
+def _all_finite(tensor):
+    return tf.reduce_all(tf.math.is_finite(tensor))
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
+
+
+def _check_number(name, value, above=None, least=None):
+    if value == "auto":
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not (value > above if above is not None else value >= least):
+        bound = f"greater than {above}" if above is not None else f"at least {least}"
+        raise ValueError(f"`{name}` must be 'auto' or a number {bound}. Received: {name}={value!r}")
+
+
+def _check_integer(name, value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")

@@ -1,0 +1,39 @@
+import tensorflow as tf
+
+from .linear_solvers import QR
+
+MOST_STEPS = 20
+# A step must shrink what is left of the gradient at least this much to be worth another.
+WORTHWHILE = 0.95
+
+
+def polish(objective, w):
+    """Undamped Gauss-Newton steps from a converged w, for the last digits.
+
+    Near the minimum the loss is flat to rounding and can no longer tell a better w from a worse
+    one: half of the digits are lost. The projected gradient `|Q^T r|` still can, so a step
+    `s = -R^-1 Q^T r` is kept while that falls. Stops at once where J has not full column rank.
+    """
+    solver = QR(residual_form=True)
+
+    def improving(k, w, smallest, candidate, go_on):
+        return go_on & (k <= MOST_STEPS)
+
+    def body(k, w, smallest, candidate, _):
+        linearization = objective.linearize(candidate, solver)
+        T = linearization.system
+        size = tf.norm(solver.projected_residual(T))
+        s, _ = solver.step(T, linearization.gradient, tf.zeros([], w.dtype))
+        better = (size < WORTHWHILE * smallest) & solver.is_full_rank(T)
+        better &= tf.reduce_all(tf.math.is_finite(s))
+        return (
+            k + tf.cast(better, k.dtype),
+            tf.where(better, candidate, w),
+            tf.where(better, size, smallest),
+            candidate + s,
+            better,
+        )
+
+    # The first pass takes w itself, whose projected gradient is the one to beat.
+    start = (0, w, tf.constant(float("inf"), w.dtype), w, True)
+    return tf.while_loop(improving, body, start)[1]

@@ -1,0 +1,102 @@
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from .convergence import is_converged
+from .damping_rules import Attempt, DampingState
+from .gain_ratio import SMALLEST_GAIN, gain_ratio, reduction
+from .geodesic_acceleration import LARGEST_RATIO, acceleration_gradient
+
+
+class Found(NamedTuple):
+    """Where the attempts of a step ended: at the first that gained, or where they began."""
+
+    attempts: tf.Tensor
+    accepted: tf.Tensor
+    converged: tf.Tensor
+    w: tf.Tensor
+    outputs: list
+    state: DampingState
+    gain_ratio: tf.Tensor  # of the last attempt
+
+
+def search(
+    objective,
+    linearization,
+    model,
+    w,
+    loss,
+    rule,
+    state,
+    most_attempts,
+    tolerances,
+    accelerate,
+):
+    """Tries steps with ever more damping until one lowers the loss.
+
+    The Jacobian is that at w for all of them: an attempt costs a factorization and a forward pass.
+
+    Args:
+        objective: The `Objective` of the batch.
+        linearization: Of the objective at w.
+        model: Its `ScaledModel`.
+        w: The weights, (weights,).
+        loss: F(w).
+        rule: Damping rule.
+        state: Its `DampingState`.
+        most_attempts: Scalar tensor.
+        tolerances: ftol and xtol.
+        accelerate: Whether to add the geodesic acceleration.
+    """
+    weights = objective.weights
+    weights_length = tf.norm(model.D * w)
+
+    def attempt(found):
+        s, state = rule.propose(found.state, model.step, model.g)
+        direction = s
+        if accelerate:
+            direction += _acceleration(objective, linearization, model, w, s, state.damping)
+        trial = weights.constrain(w + direction / model.D)
+        z = objective.outputs(trial)
+        # What is promised is promised for the plain step, or for what a constraint leaves of it.
+        moved = (trial - w) * model.D if weights.constrained else s
+        predicted = model.predicted_reduction(moved)
+        trial_loss = objective.loss(trial, z)
+        gained = reduction(objective, linearization, w, trial, z, loss, trial_loss)
+        rho = gain_ratio(gained, predicted)
+        accepted = (rho > SMALLEST_GAIN) & tf.reduce_all(tf.math.is_finite(trial))
+        length = tf.norm(s)
+        outcome = Attempt(rho, length, tf.tensordot(model.g, moved, 1), gained)
+        return Found(
+            attempts=found.attempts + 1,
+            accepted=accepted,
+            converged=is_converged(
+                gained, predicted, rho, loss, length, weights_length, *tolerances
+            ),
+            w=tf.where(accepted, trial, w),
+            outputs=[
+                tf.where(accepted, new, old)
+                for new, old in zip(z, linearization.outputs, strict=True)
+            ],
+            state=rule.update(state, outcome, accepted),
+            gain_ratio=rho,
+        )
+
+    def unfinished(found):
+        return (found.attempts < most_attempts) & ~found.accepted & ~found.converged
+
+    none_yet = tf.zeros([], w.dtype)
+    start = Found(0, False, False, w, linearization.outputs, state, none_yet)
+    return tf.while_loop(
+        lambda *found: unfinished(Found(*found)),
+        lambda *found: attempt(Found(*found)),
+        start,
+    )
+
+
+def _acceleration(objective, linearization, model, w, s, damping):
+    """Half the geodesic acceleration, scaled; zero where it is not to be trusted."""
+    b = acceleration_gradient(objective, linearization, w, s / model.D)
+    a = model.correction(b, damping)
+    trusted = tf.norm(a) <= LARGEST_RATIO * tf.norm(s)
+    return tf.where(trusted, a / 2, tf.zeros_like(a))

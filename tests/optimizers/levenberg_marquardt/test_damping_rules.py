@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.optimize import brentq
+
+from kerazoo.optimizers.levenberg_marquardt.damping_rules import RULES, Attempt, DampingState
+
+RNG = np.random.default_rng(1)
+J = RNG.normal(size=(30, 5)) * [1, 1, 1e-2, 1e-4, 1]
+A = J.T @ J
+G = J.T @ RNG.normal(size=30)
+
+
+def state(damping=0.0, growth=2.0, radius=0.0):
+    return DampingState(*(tf.constant(v, tf.float64) for v in (damping, growth, radius)))
+
+
+def attempt(gain_ratio, length=1.0, slope=-1.0, reduction=0.5):
+    return Attempt(*(tf.constant(v, tf.float64) for v in (gain_ratio, length, slope, reduction)))
+
+
+def step(damping):
+    return -np.linalg.solve(A + damping * np.eye(5), G)
+
+
+def solve(damping):
+    matrix = tf.constant(A) + damping * tf.eye(5, dtype=tf.float64)
+    s = -tf.linalg.solve(matrix, tf.constant(G)[:, None])[:, 0]
+    return s, tf.reduce_sum(s * tf.linalg.solve(matrix, s[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("radius", [1e-6, 1e-3, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("damping", [0.0, 1e-8, 1e6])
+def test_secular_equation(radius, damping):
+    """Wherever Newton begins, the step ends up as long as the region allows, to a tenth."""
+    assert radius < np.linalg.norm(step(0.0))
+    rule = RULES["trust_region"]
+    s, after = rule.propose(state(damping, radius=radius), solve, tf.constant(G))
+    np.testing.assert_allclose(np.linalg.norm(s), radius, rtol=0.1)
+    np.testing.assert_allclose(s, step(after.damping.numpy()), rtol=1e-9)
+    root = brentq(lambda x: np.linalg.norm(step(10.0**x)) - radius, -12, 12)
+    assert abs(np.log10(after.damping) - root) < 0.5
+
+
+def test_step_that_fits_is_not_damped():
+    radius = 2 * np.linalg.norm(step(0.0))
+    s, after = RULES["trust_region"].propose(state(3.0, radius=radius), solve, tf.constant(G))
+    assert after.damping == 0
+    np.testing.assert_allclose(s, step(0.0), rtol=1e-9)
+
+
+def test_singular_matrix_is_damped():
+    """A step of NaN at the first lambdas, as Cholesky answers, is no reason to stop."""
+
+    def singular(damping):
+        s, slope = solve(damping)
+        return tf.where(damping > 1e-13, s, np.nan), tf.where(damping > 1e-13, slope, np.nan)
+
+    s, _ = RULES["trust_region"].propose(state(radius=1.0), singular, tf.constant(G))
+    np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
+
+
+def test_first_radius_is_the_length_of_the_weights():
+    rule, weights = RULES["trust_region"], tf.constant([3.0, 4.0], tf.float64)
+    begun = rule.begin(state(), solve, tf.constant(G), weights, None)
+    assert begun.radius == 5
+    assert rule.begin(begun, solve, tf.constant(G), 2 * weights, None).radius == 5
+    at_zero = rule.begin(state(), solve, tf.constant(G), 0 * weights, None)
+    np.testing.assert_allclose(at_zero.radius, np.linalg.norm(G))
+    damped = rule.begin(state(), solve, tf.constant(G), weights, tf.constant(0.7, tf.float64))
+    np.testing.assert_allclose(damped.radius, np.linalg.norm(step(0.7)))
+
+
+def test_radius_follows_the_gain_ratio():
+    update = RULES["trust_region"].update
+    before = state(1.0, radius=1.0)
+    assert update(before, attempt(0.9), True).radius > 1
+    assert update(before, attempt(0.5), True).radius == 1
+    # The parabola through F = 0, slope -1 and F = 1 at the end has its minimum at 1/4.
+    np.testing.assert_allclose(update(before, attempt(-1, reduction=-1.0), False).radius, 0.25)
+    failed = update(before, attempt(-1, reduction=np.nan), False)
+    np.testing.assert_allclose(failed.radius, 0.1)
+    np.testing.assert_allclose(failed.damping, 10)
+
+
+def test_nielsen():
+    rule = RULES["nielsen"]
+    assert rule.begin(state(), solve, G, G, tf.constant(0.5, tf.float64)).damping == 0.5
+    assert rule.begin(state(2.0), solve, G, G, tf.constant(0.5, tf.float64)).damping == 2
+    np.testing.assert_allclose(rule.update(state(3.0), attempt(1.0), True).damping, 1)
+    np.testing.assert_allclose(rule.update(state(3.0), attempt(0.5), True).damping, 3)
+    first = rule.update(state(1.0), attempt(-1.0), False)
+    second = rule.update(first, attempt(-1.0), False)
+    assert (first.damping, second.damping, second.growth) == (2, 8, 8)
+    assert rule.update(second, attempt(1.0), True).growth == 2
+
+
+def test_marquardt():
+    rule = RULES["marquardt"]
+    np.testing.assert_allclose(rule.update(state(1.0), attempt(1.0), True).damping, 0.1)
+    np.testing.assert_allclose(rule.update(state(1.0), attempt(-1.0), False).damping, 10)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_no_run_of_outcomes_leaves_the_range_of_float32(name):
+    rule = RULES[name]
+    for outcome in (attempt(-1.0, np.nan, np.nan, np.nan), attempt(1.0)):
+        now = state(1.0, 2.0, 1.0)
+        for _ in range(300):
+            now = rule.update(now, outcome, bool(outcome.gain_ratio > 0))
+        assert all(np.isfinite(np.float32(value)) for value in now)

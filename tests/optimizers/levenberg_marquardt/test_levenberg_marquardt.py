@@ -1,0 +1,206 @@
+"""Parts that only show in a step: gain ratio, geodesic acceleration, polish, convergence."""
+
+import collections
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerazoo.models import LeastSquares
+from kerazoo.optimizers import LevenbergMarquardt
+from kerazoo.optimizers.levenberg_marquardt import gain_ratio as gain
+from kerazoo.optimizers.levenberg_marquardt.convergence import is_converged, is_stationary
+from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import acceleration_gradient
+from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
+from kerazoo.optimizers.levenberg_marquardt.objective import Objective
+from kerazoo.optimizers.levenberg_marquardt.polish import polish
+from kerazoo.optimizers.levenberg_marquardt.scaled_model import ScaledModel
+from kerazoo.optimizers.levenberg_marquardt.scaling import SCALINGS, scale_of
+
+RNG = np.random.default_rng(11)
+X = RNG.uniform(0.5, 2, (25, 1))
+Y = 3 * np.exp(-1.5 * X) + 0.01 * RNG.normal(size=X.shape)
+
+
+Near = collections.namedtuple("Near", "system gradient")
+
+
+class Decay(keras.layers.Layer):
+    """b0 exp(-b1 x)."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.b = self.add_weight(shape=(2,), initializer="ones")
+
+    def call(self, x):
+        b = keras.ops.convert_to_tensor(self.b)
+        return b[0] * keras.ops.exp(-b[1] * x)
+
+
+def pieces(loss="mse", regularizer=None):
+    network = keras.Sequential([keras.Input((1,)), Decay()])
+    network.layers[0].b.regularizer = regularizer
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt(), loss=loss)
+    weights = model.optimizer.weights
+
+    def keras_loss(z):
+        return model.compute_loss(X, Y, z, training=False)
+
+    return model, lambda: Objective(
+        network, weights, keras_loss, model._curvature_forms, tf.constant(X), 10**6
+    )
+
+
+def decay(b):
+    return b[0] * np.exp(-b[1] * X)
+
+
+def mse(b):
+    return np.mean((decay(b) - Y) ** 2)
+
+
+def jacobian(b):
+    return np.hstack([np.exp(-b[1] * X), -X * decay(b)])
+
+
+@pytest.mark.parametrize("loss", ["mse", "log_cosh"])
+@pytest.mark.parametrize("regularizer", [None, keras.regularizers.L2(0.125)])
+def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
+    _, objective = pieces(loss, regularizer)
+    w, s = np.array([1.0, 1.0]), np.array([0.3, -0.2])
+
+    @tf.function
+    def run(w, trial):
+        o = objective()
+        linearization = o.linearize(w, Cholesky(True))
+        z = o.outputs(trial)
+        before, after = o.loss(w, linearization.outputs), o.loss(trial, z)
+        reduction = gain.reduction(o, linearization, w, trial, z, before, after)
+        return reduction, before - after, linearization.system, linearization.gradient
+
+    reduction, difference, A, g = run(tf.constant(w), tf.constant(w + s))
+    np.testing.assert_allclose(reduction, difference, rtol=1e-12)
+    if loss == "mse" and regularizer is None:
+        np.testing.assert_allclose(reduction, mse(w) - mse(w + s), rtol=1e-12)
+        J, r = jacobian(w), decay(w) - Y
+        predicted = -np.mean(2 * r * (J @ s)[:, None] + (J @ s)[:, None] ** 2)
+        D = tf.constant([3.0, 0.2], tf.float64)
+        scaled = ScaledModel(Cholesky(True), Near(A, g), D, None)
+        found = scaled.predicted_reduction(D * tf.constant(s))
+        np.testing.assert_allclose(found, predicted, rtol=1e-12)
+        # A step so small that the losses agree in all digits still has its exact reduction.
+        tiny = run(tf.constant(w), tf.constant(w + 1e-13 * s))
+        np.testing.assert_allclose(tiny[0], -1e-13 * np.dot(g, s), rtol=1e-2)
+
+
+def test_gain_ratio_of_what_is_not_finite():
+    one = tf.constant(1.0)
+    assert gain.gain_ratio(one, 2 * one) == 0.5
+    assert gain.gain_ratio(one * np.nan, one) == -1
+    assert gain.gain_ratio(one, 0 * one) == -1
+
+
+def test_acceleration_is_the_second_derivative(float64):
+    _, objective = pieces()
+    w, s = np.array([1.2, 0.7]), np.array([0.2, 0.1])
+
+    @tf.function
+    def run(w, s):
+        o = objective()
+        return acceleration_gradient(o, o.linearize(w, Cholesky(True)), w, s)
+
+    e = np.exp(-w[1] * X)
+    second = -2 * X * e * s[0] * s[1] + X**2 * w[0] * e * s[1] ** 2
+    expected = 2 * np.mean(jacobian(w) * second, axis=0)
+    np.testing.assert_allclose(run(tf.constant(w), tf.constant(s)), expected, rtol=1e-3)
+
+
+def test_acceleration_saves_steps(float64):
+    def steps(accelerated):
+        model, _ = pieces()
+        model.compile(LevenbergMarquardt(geodesic_acceleration=accelerated, ftol=1e-12))
+        model.model.layers[0].b.assign([0.1, 6.0])
+        return len(model.fit(X, Y, epochs=200, verbose=0).history["loss"])
+
+    assert steps(True) < steps(False)
+
+
+def test_polish_finds_the_zero_of_the_projected_gradient(float64):
+    model, objective = pieces()
+    model.fit(X, Y, epochs=100, verbose=0)
+    exact = model.optimizer.weights.vector().numpy()
+    nearby = exact * (1 + 1e-6)
+    assert mse(nearby) - mse(exact) < 1e-12  # which the loss hardly sees
+    polished = tf.function(lambda w: polish(objective(), w))(tf.constant(nearby)).numpy()
+    np.testing.assert_allclose(polished, exact, rtol=1e-14)
+    J, r = jacobian(polished), decay(polished) - Y
+    Q, _ = np.linalg.qr(J)
+    assert np.linalg.norm(Q.T @ r) < 1e-14 * np.linalg.norm(Y)
+
+
+def test_polish_leaves_singular_problems_alone(float64):
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), keras.layers.Dense(1)])
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt())
+    weights = model.optimizer.weights
+    w = weights.vector()
+
+    @tf.function
+    def run(w):
+        o = Objective(
+            network,
+            weights,
+            lambda z: model.compute_loss(X, Y, z, training=False),
+            model._curvature_forms,
+            tf.constant(X),
+            100,
+        )
+        return polish(o, w)
+
+    np.testing.assert_array_equal(run(w), w)
+
+
+def test_scalings():
+    so_far, now = tf.constant([3.0, 0.0, 0.0]), tf.constant([1.0, 2.0, 0.0])
+    np.testing.assert_array_equal(SCALINGS["max"].norms(so_far, now), [3, 2, 0])
+    np.testing.assert_array_equal(SCALINGS["diagonal"].norms(so_far, now), now)
+    np.testing.assert_array_equal(SCALINGS["identity"].norms(so_far, now), [1, 1, 1])
+    np.testing.assert_array_equal(scale_of(tf.constant([3.0, 2.0, 0.0])), [3, 2, 1])
+    assert scale_of(tf.constant([1.0, 1e-30]))[1] > 1e-8
+
+
+def converged(reduction, predicted, ratio, length, ftol=1e-3, xtol=1e-3):
+    values = (reduction, predicted, ratio, 1.0, length, 1.0, ftol, xtol)
+    return bool(is_converged(*(tf.constant(value, tf.float64) for value in values)))
+
+
+def test_convergence():
+    assert converged(1e-4, 1e-4, 1.0, 1.0)
+    assert not converged(1e-4, 1e-4, 1.0, 1.0, ftol=0.0)
+    assert not converged(1e-4, 1e-2, 0.01, 1.0)
+    assert not converged(1e-4, 1e-5, 10.0, 1.0)
+    assert not converged(0.0, 0.0, -1.0, 1.0)
+    assert converged(1.0, 1.0, 1.0, 1e-4)
+    assert not converged(1.0, 1.0, 1.0, 1e-4, xtol=0.0)
+
+
+def test_stationarity_is_a_cosine():
+    J = RNG.normal(size=(20, 3))
+    r = RNG.normal(size=20)
+    g, norms, loss = J.T @ r, np.linalg.norm(J, axis=0), r @ r / 2
+    cosine = np.max(np.abs(g) / (norms * np.linalg.norm(r)))
+    for factor in (0.99, 1.01):
+        values = (tf.constant(value) for value in (g, norms, loss, factor * cosine))
+        assert bool(is_stationary(*values)) == (factor > 1)
+
+
+def test_qr_and_cholesky_take_the_same_steps(float64):
+    losses = []
+    for solver in ("qr", "cholesky"):
+        model, _ = pieces()
+        model.compile(LevenbergMarquardt(solver=solver))
+        model.model.layers[0].b.assign([1.0, 1.0])
+        losses.append(model.fit(X, Y, epochs=6, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-8)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
+
+RNG = np.random.default_rng(0)
+J = RNG.normal(size=(40, 6))
+R = RNG.normal(size=40)
+
+
+def solvers(quadratic=True):
+    return [Cholesky(quadratic), QR(quadratic)]
+
+
+def fold(solver, chunks):
+    @tf.function
+    def run():
+        system = solver.empty(J.shape[1], tf.float64)
+        for rows in np.array_split(np.arange(len(J)), chunks):
+            system = solver.add(system, tf.constant(J[rows]), tf.constant(R[rows]))
+        return system
+
+    return run()
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 40])
+@pytest.mark.parametrize("solver", solvers() + solvers(False))
+@pytest.mark.parametrize("damping", [0.0, 1e-3, 10.0])
+def test_step_is_numpys(solver, chunks, damping):
+    system, g = fold(solver, chunks), J.T @ R
+    A = J.T @ J + damping * np.eye(6)
+    s, slope = solver.step(system, tf.constant(g), tf.constant(damping, tf.float64))
+    expected = -np.linalg.solve(A, g)
+    np.testing.assert_allclose(s, expected, rtol=1e-11)
+    np.testing.assert_allclose(slope, expected @ np.linalg.solve(A, expected), rtol=1e-11)
+    b = RNG.normal(size=6)
+    correction = solver.correction(system, tf.constant(b), tf.constant(damping, tf.float64))
+    np.testing.assert_allclose(correction, -np.linalg.solve(A, b), rtol=1e-11)
+    np.testing.assert_allclose(
+        solver.quadratic(system, s), expected @ (J.T @ J) @ expected, rtol=1e-11
+    )
+    np.testing.assert_allclose(solver.column_norms(system, tf.float64), np.linalg.norm(J, axis=0))
+
+
+@pytest.mark.parametrize("solver", solvers())
+def test_scaling_the_columns_is_scaling_j(solver):
+    D = tf.constant(RNG.uniform(0.1, 10, size=6))
+    g = tf.constant(J.T @ R) / D
+    damping = tf.constant(0.3, tf.float64)
+    s, _ = solver.step(solver.scale(fold(solver, 2), D), g, damping)
+    scaled = J / D.numpy()
+    A = scaled.T @ scaled + 0.3 * np.eye(6)
+    np.testing.assert_allclose(s, -np.linalg.solve(A, g), rtol=1e-11)
+
+
+def test_qr_keeps_digits_that_the_normal_equations_lose():
+    columns = np.vander(np.linspace(1, 2, 40), 9)
+    truth = np.ones(9)
+    r = columns @ -truth
+
+    def error(solver):
+        system = solver.add(solver.empty(9, tf.float64), tf.constant(columns), tf.constant(r))
+        g = tf.constant(columns.T @ r)
+        return np.abs(solver.step(system, g, tf.zeros([], tf.float64))[0] - truth).max()
+
+    assert error(QR(residual_form=True)) < 1e-4 * error(Cholesky(residual_form=True))
+
+
+def test_rank_of_a_triangle():
+    qr = QR(residual_form=True)
+    assert qr.is_full_rank(fold(qr, 2))
+    twice = np.column_stack([J[:, :3], J[:, 2] * 7])
+    system = qr.add(qr.empty(4, tf.float64), tf.constant(twice), tf.constant(R))
+    assert not qr.is_full_rank(system)
+
+
+def test_float32_jacobian_keeps_its_digits_in_the_normal_equations():
+    """Columns of condition 1e5: squared in float32, nothing would be left of A."""
+    nearly = np.column_stack([J[:, 0], J[:, 0] + 1e-5 * J[:, 1]]).astype("float32")
+    r = (nearly.astype("float64") @ [1.0, -2.0]).astype("float32")
+    solver = Cholesky(residual_form=True)
+    A = solver.add(solver.empty(2, tf.float32), tf.constant(nearly), tf.constant(r))
+    g = tf.constant((nearly.astype("float64").T @ r).astype("float32"))
+    np.testing.assert_allclose(solver.step(A, g, 0.0)[0], [-1, 2], rtol=1e-2)
+    assert solver.step(A, g, 0.0)[0].dtype == tf.float32
