@@ -26,7 +26,7 @@ class LeastSquaresProblem:
             without its last axis. Default None: 1.
 
     Attributes:
-        variables: List of tensors, the trainable weights as they were when the problem was made.
+        variables: List of tensors, the trainable weights as they are now: where a solver begins.
         flat_variables: The same as one NumPy vector.
 
     Raises:

@@ -4,8 +4,9 @@
 
 Three data sets that scikit-learn ships: diabetes (442 x 10, regression), linnerud (20 x 3, three
 targets at once) and digits (1797 x 64, ten classes, cross-entropy of logits). A quarter is held
-out. A small tanh network with an L2 penalty is trained to the end of its patience by ours, full
-batch, and by Adam, mini-batches, its learning rate the best of three on a validation part.
+out. A small tanh network with an L2 penalty is trained for at most 300 epochs, or until its loss
+no longer falls, by ours, full batch, and by Adam, mini-batches of 32 and ten steps a call, its
+learning rate the best of three on a validation part.
 Printed: test error, training loss and seconds, each mean and standard deviation over the seeds,
 tracing included, beside ridge or logistic regression, which cost next to nothing.
 """
@@ -76,9 +77,10 @@ def train_ours(name, x, y, seed):
 
 def train_adam(name, x, y, seed, learning_rate):
     network = make_network(name, x, y, seed)
-    network.compile(keras.optimizers.Adam(learning_rate), loss=loss_of(name))
+    adam = keras.optimizers.Adam(learning_rate)
+    network.compile(adam, loss=loss_of(name), steps_per_execution=10)
     patience = keras.callbacks.EarlyStopping("loss", min_delta=1e-5, patience=20)
-    history = network.fit(x, y, epochs=1000, verbose=0, callbacks=[patience])
+    history = network.fit(x, y, epochs=300, verbose=0, callbacks=[patience])
     return network, history.history["loss"][-1]
 
 
