@@ -75,6 +75,8 @@ class Scaling:
 
     def history(self, y):
         """The last season of `f(y)` without gaps: a season never observed has the mean."""
+        if not self.period:
+            return y[:0]
         last = self.carry_seasons(y)[len(y) - self.period :]
         return np.where(np.isnan(last), np.nanmean(y, axis=0), last)
 

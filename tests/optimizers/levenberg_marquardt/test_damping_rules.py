@@ -109,3 +109,10 @@ def test_no_run_of_outcomes_leaves_the_range_of_float32(name):
         for _ in range(300):
             now = rule.update(now, outcome, bool(outcome.gain_ratio > 0))
         assert all(np.isfinite(np.float32(value)) for value in now)
+
+
+@pytest.mark.parametrize(("gain_ratio", "factor"), [(0.25, 1.125), (0.5, 1.0), (0.75, 0.875)])
+def test_nielsen_by_hand(gain_ratio, factor):
+    """1 - (2 rho - 1)^3: a step that gains little still raises the damping."""
+    after = RULES["nielsen"].update(state(4.0), attempt(gain_ratio), tf.constant(True))
+    np.testing.assert_allclose(after.damping, 4.0 * factor)
