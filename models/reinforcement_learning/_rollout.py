@@ -1,0 +1,45 @@
+import numbers
+
+import numpy as np
+
+
+def check_rollout(terminated, truncated, **numbers_of_steps):
+    """All as arrays of one shape, (time,) or (time, environments): flags and float64."""
+    arrays = {name: _finite(name, array) for name, array in numbers_of_steps.items()}
+    flags = {"terminated": terminated, "truncated": truncated}
+    arrays |= {name: _flags(name, array) for name, array in flags.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    shape = arrays["rewards"].shape
+    if len(shape) not in (1, 2) or set(shapes.values()) != {shape} or 0 in shape:
+        raise ValueError(
+            "All arrays must have the same shape, (time,) or (time, environments), of at least "
+            f"one step. Received: {', '.join(f'{n}.shape={s}' for n, s in shapes.items())}"
+        )
+    return arrays.values()
+
+
+def fraction(name, value):
+    """`value` as a float, where it is one from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+    return float(value)
+
+
+def _finite(name, array):
+    array = np.asarray(array)
+    if array.dtype.kind not in "iufb" or not np.isfinite(array).all():
+        raise ValueError(
+            f"`{name}` must hold finite real numbers. Received: dtype {array.dtype} with "
+            f"{np.sum(~np.isfinite(array)) if array.dtype.kind == 'f' else 0} NaN or infinite"
+        )
+    return array.astype("float64")
+
+
+def _flags(name, array):
+    array = np.asarray(array)
+    if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
+        raise ValueError(
+            f"`{name}` must be boolean, for each step whether it ended an episode. "
+            f"Received: {name} of dtype {array.dtype}"
+        )
+    return array.astype(bool)
