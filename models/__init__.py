@@ -3,15 +3,25 @@
 from . import forecasting, reinforcement_learning
 from .forecasting import StatefulLSTMForecaster, pack_series
 from .least_squares import LeastSquares
-from .reinforcement_learning import discounted_returns, generalized_advantage, n_step_returns
+from .reinforcement_learning import (
+    TargetNetwork,
+    discounted_returns,
+    generalized_advantage,
+    hard_update,
+    n_step_returns,
+    soft_update,
+)
 
 __all__ = [
     "LeastSquares",
     "StatefulLSTMForecaster",
+    "TargetNetwork",
     "discounted_returns",
     "forecasting",
     "generalized_advantage",
+    "hard_update",
     "n_step_returns",
     "pack_series",
     "reinforcement_learning",
+    "soft_update",
 ]

@@ -71,6 +71,7 @@ EXAMPLES = {
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
+    models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
     models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
     optimizers.LeastSquaresProblem: Plain(
         lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))

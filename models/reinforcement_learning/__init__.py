@@ -2,6 +2,16 @@
 
 from .discounted_returns import discounted_returns
 from .generalized_advantage import generalized_advantage
+from .hard_update import hard_update
 from .n_step_returns import n_step_returns
+from .soft_update import soft_update
+from .target_network import TargetNetwork
 
-__all__ = ["discounted_returns", "generalized_advantage", "n_step_returns"]
+__all__ = [
+    "TargetNetwork",
+    "discounted_returns",
+    "generalized_advantage",
+    "hard_update",
+    "n_step_returns",
+    "soft_update",
+]

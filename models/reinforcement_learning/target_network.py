@@ -1,0 +1,121 @@
+import keras
+
+from ..._arguments import positive_integer
+from ._paired_weights import PairedWeights
+from ._rollout import fraction
+
+
+class TargetNetwork:
+    """A copy of a network that follows it slowly, for targets that do not chase themselves.
+
+    `target = target + tau * (online - target)`, at every `update_period`-th `update()`
+
+    Q-learning predicts with the network that it trains. From a slow copy of it the targets hold
+    still for a while. `tau=0.005` at every update is DDPG's, `tau=1.0` with
+    `update_period=10_000` DQN's. For averaged weights at the end of a training, as opposed to a
+    second network during it, take `use_ema` of Keras's optimizers.
+
+    The copy is made here, with the weights of now, and set to `trainable = False`. Any layer or
+    model will do that can be made again from its config, recurrent ones and bare RNN cells too; of
+    others pass a second one as `target`. `soft_update` says what moves, what is copied and what
+    stays. Weights of half precision are kept in float32 beside: by themselves they would not move
+    at all.
+
+    Args:
+        model: Built Keras layer or model, the online network.
+        tau: Number from 0 to 1, the share of the online network at each step. Default 0.005.
+        update_period: Positive integer, the calls of `update` to one step. Default 1.
+        target: Built Keras layer or model like `model`, or `None` (default) to copy it.
+
+    Attributes: `model`, the target network, to be called; `online`, the given one.
+
+    Raises:
+        TypeError: `model` or `target` is no Keras layer.
+        ValueError: `model` is not built or cannot be copied, `target` differs from it, or `tau` or
+            `update_period` is not as described.
+
+    Example:
+
+    >>> layers = [keras.layers.LSTM(8), keras.layers.Dense(2)]
+    >>> online = keras.Sequential([keras.Input((5, 4)), *layers])
+    >>> target = kerazoo.models.TargetNetwork(online, tau=0.01)
+    >>> online.compile("adam", "mse")
+    >>> x, y = np.ones((3, 5, 4)), np.ones((3, 2))
+    >>> history = online.fit(x, y, verbose=0, callbacks=[target.callback()])
+    >>> target.model(x).shape
+    TensorShape([3, 2])
+
+    References:
+        Mnih et al., 2015, Human-level control through deep reinforcement learning
+        Lillicrap et al., 2016, Continuous control with deep reinforcement learning,
+        https://arxiv.org/abs/1509.02971
+    """
+
+    def __init__(self, model, tau=0.005, update_period=1, target=None):
+        self.tau = fraction("tau", tau)
+        self.update_period = positive_integer("update_period", update_period)
+        self.online = model
+        self.model = _copy(model) if target is None else target
+        self._pairs = PairedWeights(self.model, model)
+        self._pairs.keep_float32()
+        self._calls = 0
+        self.model.trainable = False
+        self.hard_update()
+
+    def update(self):
+        """Counts the call, and at every `update_period`-th moves the target by `tau`.
+
+        Raises:
+            ValueError: a weight of the online network is not finite; nothing has moved then.
+        """
+        self._calls += 1
+        if self._calls % self.update_period == 0:
+            self._pairs.move(self.tau)
+
+    def hard_update(self):
+        """Copies every weight of the online network, whatever `tau` is.
+
+        Also after you have given the target other weights yourself.
+
+        Raises:
+            ValueError: a weight of the online network is not finite; nothing has changed then.
+        """
+        self._pairs.copy()
+
+    def callback(self):
+        """A Keras callback that calls `update` after each training batch of `fit`.
+
+        With `steps_per_execution` Keras calls it once in so many batches.
+        """
+        return _UpdateAfterBatch(self)
+
+
+class _UpdateAfterBatch(keras.callbacks.Callback):
+    def __init__(self, target):
+        super().__init__()
+        self.target = target
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.target.update()
+
+
+def _copy(model):
+    if not isinstance(model, keras.layers.Layer) or not model.built:
+        PairedWeights(model, model)  # says what is wrong
+    try:
+        copy = type(model).from_config(model.get_config())
+        if not copy.built:
+            copy.build_from_config(model.get_build_config())
+            copy.built = True  # Keras forgets to say so of a subclassed model without `build`.
+    except Exception as error:
+        raise _cannot_copy(model, f"{type(error).__name__}: {error}") from error
+    if len(copy.weights) != len(model.weights):
+        raise _cannot_copy(model, f"{len(copy.weights)} of {len(model.weights)} weights came")
+    return copy
+
+
+def _cannot_copy(model, why):
+    return ValueError(
+        "`model` could not be made a second time from its config; pass a second, built one as "
+        f"`target`. Received: model={model!r}: {why}"
+    )

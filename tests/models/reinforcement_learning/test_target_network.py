@@ -1,0 +1,364 @@
+import checks
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerazoo.models import TargetNetwork, hard_update, soft_update
+
+
+def dense():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+
+
+def functional():
+    x = keras.Input((3,))
+    return keras.Model(x, keras.layers.Dense(2)(keras.layers.BatchNormalization()(x)))
+
+
+def recurrent():
+    layers = [
+        keras.layers.GRU(4, dropout=0.5, return_sequences=True),
+        keras.layers.Bidirectional(keras.layers.LSTM(3, dropout=0.1)),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(2),
+    ]
+    return keras.Sequential([keras.Input((5, 3)), *layers])
+
+
+def cell():
+    cell = keras.layers.StackedRNNCells([keras.layers.LSTMCell(4), keras.layers.GRUCell(3)])
+    cell.build((None, 2))
+    return cell
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Subclassed(keras.Model):
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.recurrent = keras.layers.LSTM(units)
+        self.normalize = keras.layers.BatchNormalization()
+        self.head = keras.layers.Dense(2)
+
+    def call(self, x, training=False):
+        return self.head(self.normalize(self.recurrent(x), training=training))
+
+
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, 4, 3), "float32"))
+    return model
+
+
+class WithoutConfig(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.head = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.head(x)
+
+
+def without_config():
+    model = WithoutConfig()
+    model(np.zeros((1, 3), "float32"))
+    return model
+
+
+NETWORKS = [dense, functional, recurrent, cell, subclassed]
+
+
+def by_hand(target, online, tau):
+    """What the weights must be, in float64; what is not trainable is copied."""
+    return [
+        (1 - tau) * np.asarray(t, "float64") + tau * np.asarray(o, "float64")
+        if o.trainable
+        else np.asarray(o)
+        for t, o in zip(target.weights, online.weights, strict=True)
+    ]
+
+
+def assert_weights(network, expected, rtol=1e-6):
+    for weight, value in zip(network.weights, expected, strict=True):
+        np.testing.assert_allclose(weight, value, rtol=rtol, atol=1e-7)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_updates_equal_the_formula(make):
+    online, target = make(), make()
+    checks.randomize(online, seed=1)
+    checks.randomize(target, seed=2)
+    for tau in (0.005, 0.3, 0.0, 1.0):
+        expected = by_hand(target, online, tau)
+        soft_update(target, online, tau)
+        assert_weights(target, expected)
+    checks.randomize(target, seed=2)
+    hard_update(target, online)
+    assert_weights(target, online.get_weights(), rtol=0)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_target_network_begins_as_a_copy_and_follows(make):
+    online = make()
+    checks.randomize(online, seed=1)
+    target = TargetNetwork(online, tau=0.1, update_period=3)
+    assert type(target.model) is type(online)
+    assert not target.model.trainable_weights
+    assert_weights(target.model, online.get_weights(), rtol=0)
+    checks.randomize(online, seed=2)
+    before = target.model.get_weights()
+    target.update()
+    target.update()
+    assert_weights(target.model, before, rtol=0)
+    expected = by_hand(target.model, online, 0.1)
+    target.update()
+    assert_weights(target.model, expected)
+    target.hard_update()
+    assert_weights(target.model, online.get_weights(), rtol=0)
+    assert online.trainable_weights
+
+
+@pytest.mark.parametrize("make", [dense, functional, subclassed])
+def test_the_copy_computes_the_same(make):
+    online = make()
+    checks.randomize(online, seed=1)
+    x = checks.sample((4, 3) if make is subclassed else (3,))
+    np.testing.assert_array_equal(TargetNetwork(online).model(x), online(x))
+
+
+def test_float64(float64):
+    online = dense()
+    target = TargetNetwork(online, tau=0.1)
+    checks.randomize(online, seed=2)
+    expected = by_hand(target.model, online, 0.1)
+    target.update()
+    for weight, value in zip(target.model.weights, expected, strict=True):
+        assert weight.dtype == "float64"
+        np.testing.assert_allclose(weight, value, rtol=1e-14)
+
+
+# The silent traps.
+
+
+@pytest.mark.parametrize("make", [recurrent, cell])
+def test_seeds_are_left_alone(make):
+    """They are among `.variables`: a share of an integer makes other random numbers of them."""
+
+    def seeds(network):
+        return [np.array(v) for v in network.variables if "seed" in v.path]
+
+    online, target = make(), make()
+    before = seeds(online), seeds(target)
+    assert all(before)
+    for _ in range(3):
+        soft_update(target, online, 0.5)
+    hard_update(target, online)
+    followed = TargetNetwork(online)
+    followed.update()
+    for found, right in zip((seeds(online), seeds(target)), before, strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert not set(map(id, followed.model.variables)) & set(map(id, online.variables))
+
+
+def test_unbuilt_networks_pair_nothing():
+    unbuilt = keras.Sequential([keras.layers.Dense(2)])
+    for update in (hard_update, soft_update):
+        with pytest.raises(ValueError, match="`target` has no weights yet: build it"):
+            update(unbuilt, dense())
+        with pytest.raises(ValueError, match="`online` has no weights yet: build it"):
+            update(dense(), unbuilt)
+    with pytest.raises(ValueError, match="has no weights yet: build it"):
+        TargetNetwork(unbuilt)
+
+
+def test_mismatch_changes_nothing():
+    def network(*units):
+        return keras.Sequential([keras.Input((3,)), *map(keras.layers.Dense, units)])
+
+    target = network(4, 2)
+    before = target.get_weights()
+    for online in (network(4, 2, 2), network(4), network(2, 4), network(4, 3)):
+        for update in (hard_update, soft_update):
+            with pytest.raises(ValueError, match=r"must have the same weights in the same order"):
+                update(target, online)
+        with pytest.raises(ValueError, match=r"must have the same weights in the same order"):
+            TargetNetwork(online, target=target)
+    assert_weights(target, before, rtol=0)
+    with pytest.raises(ValueError, match=r"2 and 4 weights.*are none and .*kernel \(4, 2\)"):
+        hard_update(network(4), target)
+
+
+def test_a_network_that_has_grown_is_paired_anew():
+    online, target = dense(), dense()
+    soft_update(target, online)
+    online.add(keras.layers.Dense(2))
+    with pytest.raises(ValueError, match="must have the same weights"):
+        soft_update(target, online)
+    target.add(keras.layers.Dense(2))
+    hard_update(target, online)
+    assert_weights(target, online.get_weights(), rtol=0)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_half_precision_moves_at_small_steps(policy):
+    """From 1.0 towards 1.5 in steps of half a percent: in half precision it would stay at 1.0."""
+
+    def network():
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=policy)])
+
+    online = network()
+    online.set_weights([np.full((3, 2), 1.0), np.full(2, 1.0)])
+    target = TargetNetwork(online, tau=0.001)
+    online.set_weights([np.full((3, 2), 1.25), np.full(2, 1.25)])
+    for _ in range(700):
+        target.update()
+    expected = 1.25 - 0.25 * 0.999**700
+    for weight in target.model.weights:
+        assert weight.dtype == policy
+        np.testing.assert_allclose(tf.cast(weight.value, "float32"), expected, atol=4e-3)
+    with pytest.raises(ValueError, match=r"rounds to none. `TargetNetwork` keeps them in float32"):
+        soft_update(target.model, online, 0.001)
+    target.hard_update()
+    np.testing.assert_array_equal(target.model.get_weights()[1], online.get_weights()[1])
+    soft_update(target.model, network(), tau=1)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    online = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=policy)])
+    target = TargetNetwork(online, tau=0.001)
+    checks.randomize(online, seed=3)
+    expected = by_hand(target.model, online, 0.001)
+    target.update()
+    assert_weights(target.model, expected)
+
+
+def test_batch_normalization_statistics_are_copied():
+    online = functional()
+    target = TargetNetwork(online, tau=0.01)
+    online.compile("sgd", "mse")
+    x = 5 + checks.sample((3,), batch=32)
+    online.fit(x, np.ones((32, 2)), verbose=0, callbacks=[target.callback()])
+    mean, variance = (w for w in online.weights if "moving" in w.path)
+    found_mean, found_variance = (w for w in target.model.weights if "moving" in w.path)
+    assert np.abs(mean).min() > 0.01
+    np.testing.assert_array_equal(found_mean, mean)
+    np.testing.assert_array_equal(found_variance, variance)
+
+
+def test_state_of_a_stateful_rnn_is_its_own():
+    def network():
+        layers = [keras.Input(batch_shape=(2, 3, 1)), keras.layers.LSTM(4, stateful=True)]
+        return keras.Sequential(layers)
+
+    online, target = network(), network()
+    online(np.ones((2, 3, 1), "float32"))
+    target(np.full((2, 3, 1), 2.0, "float32"))
+    states = [np.array(s) for layer in (online, target) for s in layer.layers[0].states]
+    hard_update(target, online)
+    soft_update(target, online)
+    found = [np.array(s) for layer in (online, target) for s in layer.layers[0].states]
+    assert all(np.any(s != 0) for s in states)
+    np.testing.assert_array_equal(found, states)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_does_not_spread(wrong):
+    online, target = dense(), dense()
+    followed = TargetNetwork(online, target=dense())
+    before = target.get_weights(), followed.model.get_weights()
+    kernel, *rest = online.get_weights()
+    kernel[1, 2] = wrong
+    online.set_weights([kernel, *rest])
+    updates = [
+        lambda: hard_update(target, online),
+        lambda: soft_update(target, online),
+        followed.update,
+        followed.hard_update,
+    ]
+    for update in updates:
+        with pytest.raises(ValueError, match=r"must have finite weights.*kernel"):
+            update()
+    assert_weights(target, before[0], rtol=0)
+    assert_weights(followed.model, before[1], rtol=0)
+
+
+def test_one_compiled_call():
+    """No tracing after the first update, and inside a `tf.function` too."""
+    online, target = dense(), dense()
+    checks.randomize(online, seed=1)
+    expected = by_hand(target, online, 0.25)
+    traces = []
+    tf_function = tf.function
+
+    def counting(*args, **kwargs):
+        traces.append(args)
+        return tf_function(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf, "function", counting)
+        soft_update(target, online, 0.25)
+        assert len(traces) == 1
+        assert_weights(target, expected)
+        for tau in (0.1, 0.2, 0.3):
+            soft_update(target, online, tau)
+        assert len(traces) == 1
+    checks.randomize(target, seed=2)
+    expected = by_hand(target, online, 0.25)
+    tf.function(lambda: soft_update(target, online, 0.25))()
+    assert_weights(target, expected)
+
+
+def test_callback_moves_after_each_batch():
+    online = dense()
+    target = TargetNetwork(online, tau=0.5)
+    online.compile(keras.optimizers.SGD(0.1), "mse")
+    x, y = checks.sample((3,), batch=12), np.ones((12, 2), "float32")
+    seen = [online.get_weights()]
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(online.get_weights())
+
+    callbacks = [Record(), target.callback()]
+    online.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
+    assert len(seen) == 7
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = [(a + b) / 2 for a, b in zip(expected, weights, strict=True)]
+    assert_weights(target.model, expected, rtol=1e-5)
+
+
+def test_a_model_that_cannot_be_copied():
+    with pytest.raises(ValueError, match=r"pass a second, built one as `target`.*WithoutConfig"):
+        TargetNetwork(without_config())
+    online = without_config()
+    target = TargetNetwork(online, target=without_config())
+    assert_weights(target.model, online.get_weights(), rtol=0)
+
+
+def test_shared_weights_are_refused():
+    online = dense()
+    for update in (hard_update, soft_update):
+        with pytest.raises(ValueError, match="must be two networks, and share no weight"):
+            update(online, online)
+    half = keras.Sequential([keras.Input((3,)), online.layers[0], keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="share no weight"):
+        TargetNetwork(online, target=half)
+
+
+def test_errors():
+    for wrong in (-0.1, 1.1, np.nan, "0.1", True):
+        with pytest.raises(ValueError, match="`tau` must be a number from 0 to 1"):
+            TargetNetwork(dense(), tau=wrong)
+        with pytest.raises(ValueError, match="`tau` must be a number from 0 to 1"):
+            soft_update(dense(), dense(), tau=wrong)
+    with pytest.raises(ValueError, match="`update_period` must be a positive integer"):
+        TargetNetwork(dense(), update_period=0)
+    with pytest.raises(TypeError, match="must be a Keras layer or model"):
+        TargetNetwork([1.0])
+    with pytest.raises(TypeError, match="`target` must be a Keras layer or model"):
+        hard_update(np.ones(3), dense())
+    with pytest.raises(TypeError, match="`target` must be a Keras layer or model"):
+        TargetNetwork(dense(), target=np.ones(3))
