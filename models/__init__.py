@@ -4,6 +4,7 @@ from . import forecasting, reinforcement_learning
 from .forecasting import StatefulLSTMForecaster, pack_series
 from .least_squares import LeastSquares
 from .reinforcement_learning import (
+    ActorCritic,
     TargetNetwork,
     discounted_returns,
     generalized_advantage,
@@ -13,6 +14,7 @@ from .reinforcement_learning import (
 )
 
 __all__ = [
+    "ActorCritic",
     "LeastSquares",
     "StatefulLSTMForecaster",
     "TargetNetwork",

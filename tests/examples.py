@@ -71,6 +71,7 @@ EXAMPLES = {
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
+    models.ActorCritic: Plain(lambda: models.ActorCritic(3, {"low": [0.0], "high": [1.0]})),
     models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
     models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
     optimizers.LeastSquaresProblem: Plain(

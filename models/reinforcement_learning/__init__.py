@@ -1,5 +1,6 @@
 """Reinforcement learning: returns, target networks, and two agents made of them."""
 
+from .actor_critic import ActorCritic
 from .discounted_returns import discounted_returns
 from .generalized_advantage import generalized_advantage
 from .hard_update import hard_update
@@ -8,6 +9,7 @@ from .soft_update import soft_update
 from .target_network import TargetNetwork
 
 __all__ = [
+    "ActorCritic",
     "TargetNetwork",
     "discounted_returns",
     "generalized_advantage",

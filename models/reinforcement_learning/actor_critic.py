@@ -1,0 +1,459 @@
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from ..._arguments import positive_integer
+from ...losses import A2CActorLoss
+from ._best_weights import BestWeights
+from ._environments import (
+    Environments,
+    action_space_config,
+    check_spaces,
+    observation_shape,
+    returns_of_episodes,
+)
+from ._rollout import fraction
+from ._running_scale import RunningScale
+from ._seeds import ENVIRONMENTS, EVALUATION, NOISE, check_seed, seed_of
+from .generalized_advantage import generalized_advantage
+
+_ROLLOUT = (
+    "observations",
+    "actions",
+    "values",
+    "dummy",
+    "rewards",
+    "terminated",
+    "truncated",
+)
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class ActorCritic(keras.Model):
+    """Learns to act in a gymnasium environment by advantage actor-critic (A2C).
+
+    `actor: -A log p(action) - entropy_coefficient * entropy(p);  critic: (A + V - V)^2`
+
+    where A is the `generalized_advantage` of the last few steps in several environments, and V the
+    critic's value before the update. Each update is one `train_on_batch` of Keras, with the
+    actor's targets packed for `A2CActorLoss`; each step acts by one compiled call. Actor and critic
+    are two networks of their own; observations are scaled by their running mean and deviation,
+    which is saved with the weights.
+
+    A2C is short and quick, and needs no replay. It wants cheap environments and many steps: where
+    a step is dear take an off-policy method, and for long or hard tasks PPO, e.g. of
+    Stable-Baselines3.
+
+    A2C forgets again what it has learned. So training evaluates the greedy policy on episodes of
+    another seed every `evaluation_every` steps, and ends with the best weights seen.
+
+    Args:
+        observation_space: gymnasium Box of vectors, or their length.
+        action_space: gymnasium Discrete, or its n: a categorical policy. Box of vectors, or a dict
+            of its bounds `low` and `high`: a Gaussian policy, whose actions are clipped to the
+            bounds and, where they are finite, scaled from -1 and 1 to them.
+        units: Tuple of positive integers, the hidden layers of each network. Default (64, 64).
+        activation: Keras activation of the hidden layers. Default "tanh".
+        normalize_observations: Boolean. Default `True`.
+        normalize_rewards: Boolean; `True` divides rewards by the running deviation of discounted
+            returns in training, where their size would be awkward. Default `False`.
+        initial_log_std: Number, the logarithm of the Gaussian's standard deviation at the start.
+            It is learned, one for each action. Default 0.0.
+        seed: Integer that the initial weights come from, or `None` (default).
+        **kwargs: `name`, `dtype` and the other arguments of `keras.Model`.
+
+    Input shape: (batch, observations). Output: dict of "actor", (batch, n) logits or (batch, 2 n)
+    means and log standard deviations, and "critic", (batch, 1).
+
+    Raises:
+        ValueError: a space is of another kind, or an argument is not as described.
+
+    Example:
+
+    >>> import gymnasium
+    >>> env = gymnasium.make("CartPole-v1")
+    >>> model = kerazoo.models.ActorCritic(env.observation_space, env.action_space, seed=0)
+    >>> history = model.train("CartPole-v1", steps=2000, evaluation_every=1000, verbose=0)
+    >>> model.evaluate(episodes=5).shape
+    (5,)
+
+    References:
+        Mnih et al., 2016, Asynchronous Methods for Deep Reinforcement Learning,
+        https://arxiv.org/abs/1602.01783
+        Schulman et al., 2016, https://arxiv.org/abs/1506.02438 (generalized advantage)
+    """
+
+    def __init__(
+        self,
+        observation_space,
+        action_space,
+        units=(64, 64),
+        activation="tanh",
+        normalize_observations=True,
+        normalize_rewards=True,
+        initial_log_std=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.observation_space = observation_shape(observation_space)
+        self.action_space = action_space_config(action_space)
+        units = tuple(units) if isinstance(units, (list, tuple)) else (units,)
+        self.units = tuple(positive_integer("units", width) for width in units)
+        self.activation = keras.activations.get(activation)
+        self.normalize_observations = bool(normalize_observations)
+        self.normalize_rewards = bool(normalize_rewards)
+        self.initial_log_std = float(initial_log_std)
+        if not math.isfinite(self.initial_log_std):
+            raise ValueError(
+                f"`initial_log_std` must be finite. Received: initial_log_std={initial_log_std!r}"
+            )
+        self.seed = None if seed is None else check_seed(seed)
+
+        self.discrete = isinstance(self.action_space, int)
+        self.num_actions = self.action_space if self.discrete else len(self.action_space["low"])
+        self.actor = self._network(self.num_actions, gain=0.01, first_seed=0, name="actor")
+        self.critic = self._network(1, gain=1.0, first_seed=100, name="critic")
+        self.observation_scale = RunningScale(name="observation_scale", dtype=self.dtype_policy)
+        self.return_scale = RunningScale(name="return_scale")
+        self.build((None, *self.observation_space))
+        self._env_id = None
+        self._concrete_act = None
+
+    def build(self, input_shape):
+        for part in (self.observation_scale, self.actor, self.critic):
+            part.build(input_shape)
+        self.return_scale.build((None,))
+        if not self.discrete:
+            start = keras.initializers.Constant(self.initial_log_std)
+            self.log_std = self.add_weight((self.num_actions,), start, name="log_std")
+        # In the saved file, so that a resumed training knows where it is.
+        self.steps = self.add_weight((), "zeros", dtype="int64", trainable=False, name="steps")
+        self.built = True
+
+    def call(self, observations):
+        if self.normalize_observations:
+            observations = self.observation_scale(observations)
+        actor = self.actor(observations)
+        if not self.discrete:
+            log_std = ops.broadcast_to(ops.cast(self.log_std, actor.dtype), ops.shape(actor))
+            actor = ops.concatenate([actor, log_std], axis=-1)
+        return {"actor": actor, "critic": self.critic(observations)}
+
+    def compile(self, optimizer=None, entropy_coefficient=0.01, value_coefficient=0.5, **kwargs):
+        """Sets the optimizer and the weights of the losses; `train` does so if you do not.
+
+        Args:
+            optimizer: A Keras optimizer or its name; `None` (default) for
+                `keras.optimizers.Adam(1e-3, global_clipnorm=0.5)`.
+            entropy_coefficient: Number not below 0, see `A2CActorLoss`. Default 0.01.
+            value_coefficient: Number above 0, the weight of the critic's mean squared error. The
+                networks share no weights, so it matters for the clipping. Default 0.5.
+            **kwargs: The other arguments of `keras.Model.compile`.
+        """
+        distribution = "categorical" if self.discrete else "gaussian"
+        super().compile(
+            optimizer=optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=0.5),
+            loss={"actor": A2CActorLoss(distribution, entropy_coefficient), "critic": "mse"},
+            loss_weights={"actor": 1.0, "critic": value_coefficient},
+            **kwargs,
+        )
+        self.optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        super().compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def train(
+        self,
+        env_id,
+        steps,
+        seed=0,
+        num_envs=8,
+        num_steps=16,
+        discount=0.99,
+        gae_lambda=0.95,
+        noise_correlation=0.0,
+        evaluation_every=10_000,
+        evaluation_episodes=20,
+        checkpoint=None,
+        callbacks=None,
+        verbose="auto",
+    ):
+        """Trains in an environment, and ends with the weights that evaluated best.
+
+        On one machine the same seeds give the same weights. Training comes in epochs of
+        `evaluation_every` steps; at each the environments begin anew, so that a training that was
+        interrupted and resumed is the one that was not.
+
+        Args:
+            env_id: Name of a registered gymnasium environment, or a function without arguments
+                that makes one.
+            steps: Positive integer, the steps of all environments together, rounded up to whole
+                epochs.
+            seed: Integer that environments and exploration come from. Default 0.
+            num_envs: Positive integer, environments side by side. Default 8.
+            num_steps: Positive integer, steps in each before an update. Default 16.
+            discount, gae_lambda: See `generalized_advantage`. Default 0.99 and 0.95.
+            noise_correlation: Number from 0 to 1 (1 excluded), the correlation of a Gaussian
+                policy's noise from one step to the next, e.g. 0.9 where single random pushes get
+                nowhere. Default 0.0.
+            evaluation_every: Positive integer, steps between evaluations.
+            evaluation_episodes: Positive integer, greedy episodes in each.
+            checkpoint: Folder for `last.keras`, `best.keras` and `progress.json`, or `None`. If it
+                holds an unfinished training, that goes on.
+            callbacks: Keras callbacks. An epoch is what lies between two evaluations; its logs are
+                the losses, `return` (mean of the episodes that ended in training), `val_return`
+                (mean of the evaluation) and `steps`.
+            verbose: "auto", 0, 1 or 2: Keras's progress bar.
+
+        Returns: Keras's `History`, one entry an epoch.
+
+        Raises:
+            ImportError: gymnasium is not installed.
+            ValueError: an argument is not as described, the environment has other spaces, it
+                returned NaN, or a loss is not finite.
+            RuntimeError: the environment raised. In both cases, and on Ctrl-C, the model has its
+                best weights so far when this returns, and so has `best.keras`.
+        """
+        steps, num_envs = positive_integer("steps", steps), positive_integer("num_envs", num_envs)
+        num_steps, seed = positive_integer("num_steps", num_steps), check_seed(seed)
+        evaluation_every = positive_integer("evaluation_every", evaluation_every)
+        evaluation_episodes = positive_integer("evaluation_episodes", evaluation_episodes)
+        correlation = fraction("noise_correlation", noise_correlation)
+        if correlation == 1:
+            raise ValueError("`noise_correlation` must be below 1. Received: noise_correlation=1")
+        gae = {
+            "discount": fraction("discount", discount),
+            "gae_lambda": fraction("gae_lambda", gae_lambda),
+        }
+        updates = math.ceil(evaluation_every / (num_envs * num_steps))
+        epoch_steps = updates * num_envs * num_steps
+        epochs = math.ceil(steps / epoch_steps)
+        if not self.compiled:
+            self.compile()
+        best = BestWeights(self, checkpoint, steps=epochs * epoch_steps, seed=seed)
+        first = int(self.steps) // epoch_steps
+        history = keras.callbacks.History()
+        callbacks = keras.callbacks.CallbackList(
+            [*(callbacks or ()), history],
+            add_progbar=verbose != 0,
+            verbose=1 if verbose == "auto" else verbose,
+            epochs=epochs,
+            steps=updates,
+            model=self,
+        )
+        self.stop_training = False
+        with Environments(env_id, num_envs) as environments:
+            check_spaces(environments, self.observation_space, self.action_space)
+            self._env_id = env_id
+            callbacks.on_train_begin()
+            for row in best.rows:
+                history.on_epoch_end(row["epoch"], row["logs"])
+            try:
+                for epoch in range(first, epochs):
+                    callbacks.on_epoch_begin(epoch)
+                    self.reset_metrics()
+                    rollouts = self._rollouts(environments, (seed, epoch), num_steps, correlation)
+                    ended = []
+                    for update in range(updates):
+                        callbacks.on_train_batch_begin(update)
+                        logs = self._update(next(rollouts), gae, ended)
+                        callbacks.on_train_batch_end(update, logs)
+                    self.steps.assign_add(epoch_steps)
+                    logs["return"] = float(np.mean(ended)) if ended else math.nan
+                    found = self.evaluate(
+                        evaluation_episodes, env_id, seed=seed_of(seed, EVALUATION)
+                    )
+                    logs |= {"val_return": float(found.mean()), "steps": int(self.steps)}
+                    best.take(epoch, logs)
+                    callbacks.on_epoch_end(epoch, logs)
+                    if self.stop_training:
+                        break
+            except (RuntimeError, ValueError) as error:
+                error.add_note(best.note())
+                raise
+            finally:
+                best.restore()
+        callbacks.on_train_end()
+        return history
+
+    def evaluate(self, episodes=100, env_id=None, seed=12_345):
+        """The returns of whole episodes with the greedy policy: the likeliest action, the mean.
+
+        Args:
+            episodes: Positive integer. Default 100.
+            env_id: As in `train`, or `None` (default) for the one trained on.
+            seed: Integer that the episodes come from. Give one that training has not seen.
+
+        Returns: float64 array (episodes,), undiscounted.
+
+        Raises:
+            ValueError: `env_id` is missing or has other spaces, or the environment returned NaN.
+            RuntimeError: the environment raised, or an episode does not end.
+        """
+        episodes, seed = positive_integer("episodes", episodes), check_seed(seed)
+        env_id = self._env_id if env_id is None else env_id
+        if env_id is None:
+            raise ValueError("`env_id` must be given: this model has not been trained here yet.")
+        return returns_of_episodes(
+            env_id, episodes, seed, self.observation_space, self.action_space, lambda rows: self.act
+        )
+
+    def act(self, observations, noise=None):
+        """The actions for observations (batch, ...), as the environment takes them.
+
+        Args:
+            observations: Array (batch, observations).
+            noise: Array (batch, n): added to the logits (Gumbel noise samples from the policy), or
+                in standard deviations to the means. `None` (default) for the greedy action.
+
+        Returns: Integers (batch,) or float32 (batch, n).
+        """
+        observations = np.asarray(observations, "float32")
+        noise = self._no_noise(len(observations)) if noise is None else np.float32(noise)
+        return self._to_environment(self._compiled_act(observations, noise)[0].numpy())
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "observation_space": list(self.observation_space),
+            "action_space": self.action_space,
+            "units": list(self.units),
+            "activation": keras.activations.serialize(self.activation),
+            "normalize_observations": self.normalize_observations,
+            "normalize_rewards": self.normalize_rewards,
+            "initial_log_std": self.initial_log_std,
+            "seed": self.seed,
+        }
+
+    def _network(self, outputs, gain, first_seed, name):
+        def dense(i, width, gain, activation):
+            seed = None if self.seed is None else seed_of(self.seed, first_seed + i)
+            start = keras.initializers.Orthogonal(gain, seed=seed)
+            policy = self.dtype_policy
+            return keras.layers.Dense(width, activation, kernel_initializer=start, dtype=policy)
+
+        layers = [dense(i, u, math.sqrt(2), self.activation) for i, u in enumerate(self.units)]
+        layers.append(dense(len(layers), outputs, gain, None))
+        return keras.Sequential(layers, name=name)
+
+    def _compiled_act(self, observations, noise):
+        if self._concrete_act is None:
+            shapes = (None, *self.observation_space), (None, self.num_actions)
+            signature = [tf.TensorSpec(shape, "float32") for shape in shapes]
+            # The concrete function: a `tf.function` looks for it at every call, half of the time.
+            act = tf.function(self._act, input_signature=signature).get_concrete_function()
+            self._concrete_act = act
+        return self._concrete_act(tf.constant(observations), tf.constant(noise))
+
+    def _act(self, observations, noise):
+        outputs = self(observations)
+        policy = ops.cast(outputs["actor"], "float32")
+        if self.discrete:
+            action = ops.argmax(policy + noise, axis=-1)  # with Gumbel noise: a sample
+        else:
+            mean, log_std = ops.split(policy, 2, axis=-1)
+            action = mean + ops.exp(log_std) * noise
+        return action, ops.cast(outputs["critic"][:, 0], "float32")
+
+    def _no_noise(self, rows):
+        return np.zeros((rows, self.num_actions), "float32")
+
+    def _to_environment(self, actions):
+        if self.discrete:
+            return actions
+        low, high = np.float32(self.action_space["low"]), np.float32(self.action_space["high"])
+        bounded = np.isfinite(low) & np.isfinite(high)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled = low + (high - low) * (actions + 1) / 2
+        return np.clip(np.where(bounded, scaled, actions), low, high)
+
+    def _noises(self, generator, rows, correlation):
+        """One (rows, n) array for each step."""
+        size = (rows, self.num_actions)
+        if self.discrete:
+            while True:
+                yield generator.gumbel(size=size).astype("float32")
+        noise = generator.normal(size=size)
+        while True:
+            yield noise.astype("float32")
+            fresh = generator.normal(size=size)
+            noise = correlation * noise + math.sqrt(1 - correlation**2) * fresh  # variance stays 1
+
+    def _rollouts(self, environments, seed, num_steps, correlation):
+        """Endless rollouts, each by the policy at the time it is asked for."""
+        generator = np.random.default_rng([*seed, NOISE])
+        noises = self._noises(generator, environments.num_envs, correlation)
+        observations = environments.reset(seed_of(*seed, ENVIRONMENTS))
+        discounted = np.zeros(environments.num_envs)
+        earned = np.zeros(environments.num_envs)
+        while True:
+            rows = {name: [] for name in _ROLLOUT}
+            for _ in range(num_steps):
+                actions, values = self._compiled_act(observations, next(noises))
+                actions, dummy = actions.numpy(), environments.dummy
+                step = environments.step(self._to_environment(actions))
+                row = (observations, actions, values.numpy(), dummy, *step[1:])
+                for name, value in zip(_ROLLOUT, row, strict=True):
+                    rows[name].append(value)
+                observations = step[0]
+            last = self._compiled_act(observations, self._no_noise(len(observations)))[1].numpy()
+            rollout = {name: np.stack(values) for name, values in rows.items()}
+            rollout["next_values"] = np.append(rollout["values"][1:], last[None], axis=0)
+            rollout["earned"], rollout["discounted"] = earned, discounted
+            yield rollout
+
+    def _update(self, rollout, gae, ended):
+        """One gradient step on one rollout, and the running scales after it."""
+        flags = {name: rollout[name] for name in ("terminated", "truncated")}
+        rewards = self._scaled_rewards(rollout, gae["discount"], ended)
+        values = rollout["values"]
+        advantages = generalized_advantage(rewards, values, rollout["next_values"], **flags, **gae)
+        real = ~rollout["dummy"].ravel()
+        returns = (advantages + values).reshape(-1, 1)
+        advantages = advantages.ravel()
+        advantages = (advantages - advantages[real].mean()) / (advantages[real].std() + 1e-8)
+        # Weights of mean 1, so that dummy steps take no part in the means of the losses.
+        weights = (real / real.mean()).astype("float32")
+        observations, actions = (
+            rollout[name].reshape(-1, *rollout[name].shape[2:])
+            for name in ("observations", "actions")
+        )
+        actor_loss = self.loss["actor"]
+        targets = {
+            "actor": actor_loss.pack(action=actions, advantage=advantages),
+            "critic": returns.astype("float32"),
+        }
+        logs = self.train_on_batch(
+            observations, targets, {"actor": weights, "critic": weights}, return_dict=True
+        )
+        if not all(map(math.isfinite, logs.values())):
+            raise ValueError(
+                "The losses must stay finite: a smaller learning rate, `global_clipnorm` or "
+                f"`normalize_rewards` may help. Received: {logs}"
+            )
+        if self.normalize_observations:
+            self.observation_scale.update(observations)
+        return logs
+
+    def _scaled_rewards(self, rollout, discount, ended):
+        """The rewards in the critic's units; `ended` gets the returns of ended episodes."""
+        rewards = rollout["rewards"]
+        discounted, earned = rollout["discounted"], rollout["earned"]
+        seen = []
+        done = rollout["terminated"] | rollout["truncated"]
+        for t in range(len(rewards)):
+            earned += rewards[t]
+            discounted *= discount
+            discounted += rewards[t]
+            seen.append(discounted.copy())
+            ended.extend(earned[done[t]])
+            earned[done[t]] = discounted[done[t]] = 0.0
+        if not self.normalize_rewards:
+            return rewards
+        self.return_scale.update(np.ravel(seen))
+        return rewards / math.sqrt(float(self.return_scale.variance) + 1e-8)
