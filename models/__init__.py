@@ -5,6 +5,7 @@ from .forecasting import StatefulLSTMForecaster, pack_series
 from .least_squares import LeastSquares
 from .reinforcement_learning import (
     ActorCritic,
+    RecurrentQNetwork,
     TargetNetwork,
     discounted_returns,
     generalized_advantage,
@@ -16,6 +17,7 @@ from .reinforcement_learning import (
 __all__ = [
     "ActorCritic",
     "LeastSquares",
+    "RecurrentQNetwork",
     "StatefulLSTMForecaster",
     "TargetNetwork",
     "discounted_returns",

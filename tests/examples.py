@@ -72,6 +72,7 @@ EXAMPLES = {
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
     models.ActorCritic: Plain(lambda: models.ActorCritic(3, {"low": [0.0], "high": [1.0]})),
+    models.RecurrentQNetwork: Plain(lambda: models.RecurrentQNetwork(3, 2, units=4, memory=False)),
     models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
     models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
     optimizers.LeastSquaresProblem: Plain(
