@@ -185,9 +185,7 @@ class LeastSquares(keras.Model):
             return self.compute_loss(x, y, outputs, sample_weight, training=False)
 
         optimizer = self.optimizer
-        objective = Objective(
-            self.model, optimizer.weights, loss, self._curvature_forms, x, optimizer.rows()
-        )
+        objective = Objective(self.model, optimizer.weights, loss, self._curvature_forms, x)
         step = optimizer.step(objective, self._whole_batch, data)
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
         batch = tf.shape(keras.tree.flatten(x)[0])[0]
