@@ -146,7 +146,7 @@ class ResidualModel:
 
         alpha = solved(self.r - tf.linalg.matvec(self.u, nu, transpose_a=True))
         candidate = Candidate(alpha, damping)
-        K_alpha = self._times_K(alpha)
+        K_alpha = self._k_times(alpha)
         # The same by d/d lambda: C' = eta nu^2, nu' = -nu^2.
         change = solved(
             tf.linalg.matvec(self.u, nu**2, transpose_a=True)
@@ -183,7 +183,7 @@ class ResidualModel:
     def promise(self, candidate):
         """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model promises."""
         C, nu = self._shares(candidate.damping)
-        K_alpha = self._times_K(candidate.alpha)
+        K_alpha = self._k_times(candidate.alpha)
         J_s = -tf.linalg.matvec(K_alpha, C, transpose_a=True)
         J_s -= tf.linalg.matvec(self.u, nu, transpose_a=True)
         of_rest = C * tf.linalg.matvec(self.u, candidate.alpha) + nu * self.rest_squares
@@ -196,7 +196,7 @@ class ResidualModel:
         nu = 1 / (damping + self.eta)
         return damping * nu, nu
 
-    def _times_K(self, alpha):
+    def _k_times(self, alpha):
         return tf.linalg.matvec(self.K, tf.broadcast_to(alpha, [self.groups, tf.shape(alpha)[0]]))
 
     def _squares(self, candidate, K_alpha):
