@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from .convergence import is_stationary
 from .damping_rules import RULES, DampingState
-from .failures import DATA, LOSS, MIXING, data_is_finite, mixes_examples
+from .failures import BATCHES, DATA, LOSS, MIXING, data_is_finite, mixes_examples
 from .flat_weights import FlatWeights
 from .linear_solvers import QR, Cholesky
 from .output_curvature import with_masks
@@ -221,7 +221,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         w = self.weights.vector()
         linearization = objective.linearize(w, solver)
         loss = objective.loss(w, linearization.outputs)
-        failure = self._failure(objective, linearization, w, loss, data)
+        failure = objective.agreed(self._failure(objective, linearization, w, loss, data))
         norms = solver.column_norms(linearization.system, w.dtype)
         largest_norms = SCALINGS[self.scaling].norms(self.column_norms.value, norms)
         D = scale_of(largest_norms)
@@ -233,7 +233,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         if full_batch:
             gtol = self._tolerance(self.gtol)
             stationary = is_stationary(linearization.gradient, norms, loss, gtol)
-            converged = (failure == 0) & (found.converged | stationary)
+            converged = objective.agreed((failure == 0) & (found.converged | stationary))
             self.converged.assign(tf.cast(converged, tf.int32))
             if polishes:
                 new_w, z = tf.cond(
@@ -355,7 +355,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             lambda: mixes_examples(objective, w, linearization.outputs),
             lambda: False,
         )
-        return tf.where((failure == 0) & mixed, MIXING, failure)
+        failure = tf.where((failure == 0) & mixed, MIXING, failure)
+        return tf.where(objective.differs_between_workers(data), BATCHES, failure)
 
     def _tolerance(self, value):
         eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps

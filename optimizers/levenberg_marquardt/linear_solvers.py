@@ -28,6 +28,10 @@ class Cholesky:
         J_r = tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype)
         return A + tf.matmul(J_r, J_r, transpose_a=True)
 
+    def joined(self, systems, replicas):
+        """The system of all rows, from those of the replicas of this process."""
+        return replicas.sum(tf.add_n(systems))
+
     def column_norms(self, A, dtype):
         return tf.cast(tf.sqrt(tf.linalg.diag_part(A)[:-1]), dtype)
 
@@ -82,6 +86,10 @@ class QR:
     def add(self, T, J, r):
         stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
         return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
+
+    def joined(self, systems, replicas):
+        triangles = tf.reshape(replicas.stack(systems), [-1, systems[0].shape[1]])
+        return tf.ensure_shape(tf.linalg.qr(triangles).r, systems[0].shape)
 
     def column_norms(self, T, dtype):
         return tf.norm(T[:, :-1], axis=0)

@@ -36,6 +36,8 @@ class Objective:
         jacobian_rows: Rows of the Jacobian held at a time.
     """
 
+    num_replicas = 1
+
     def __init__(self, network, weights, loss, forms_of, x, jacobian_rows):
         self.network = network
         self.weights = weights
@@ -85,6 +87,17 @@ class Objective:
         z = self.outputs(w)
         with self.weights.scope(w):
             gradients, factors = self.curvature(z)
+        system, g = self.normal_equations(w, gradients, factors, solver)
+        penalty_gradient, penalty_curvature = self.penalty.derivatives(w)
+        if self.penalty.regularized:
+            root = tf.sqrt(penalty_curvature)
+            r_penalty = tf.math.divide_no_nan(penalty_gradient, root)
+            system = solver.add(system, tf.linalg.diag(root), r_penalty)
+            g += penalty_gradient
+        return Linearization(system, g, z, gradients, factors, penalty_gradient, penalty_curvature)
+
+    def normal_equations(self, w, gradients, factors, solver):
+        """What the solver keeps of J, and the gradient, of the loss without the penalty."""
         r = residuals(gradients, factors) if self.quadratic else tf.zeros([self._batch, 0], w.dtype)
 
         def add_chunk(i, system, g):
@@ -101,14 +114,7 @@ class Objective:
             return solver.add(system, J, r_chunk), g
 
         empty = solver.empty(self.weights.size, w.dtype)
-        system, g = self._over_chunks(add_chunk, empty, tf.zeros_like(w))
-        penalty_gradient, penalty_curvature = self.penalty.derivatives(w)
-        if self.penalty.regularized:
-            root = tf.sqrt(penalty_curvature)
-            r_penalty = tf.math.divide_no_nan(penalty_gradient, root)
-            system = solver.add(system, tf.linalg.diag(root), r_penalty)
-            g += penalty_gradient
-        return Linearization(system, g, z, gradients, factors, penalty_gradient, penalty_curvature)
+        return self._over_chunks(add_chunk, empty, tf.zeros_like(w))
 
     def vector_jacobian_product(self, w, output_vectors):
         """`sum over the batch of v^T dz/dw` for v given like the outputs."""
@@ -119,6 +125,13 @@ class Objective:
             return (total + gradient(self._forward, w, self._slice(self.x, i), v_chunk),)
 
         return self._over_chunks(add_chunk, tf.zeros_like(w))[0]
+
+    def agreed(self, values):
+        """Values on which all workers decide alike."""
+        return values
+
+    def differs_between_workers(self, data):
+        return False
 
     def _jacobian_rows(self, w, x, cotangents):
         known_shapes = all(leaf.shape[1:].is_fully_defined() for leaf in tf.nest.flatten(x))

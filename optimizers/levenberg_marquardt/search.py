@@ -67,7 +67,7 @@ def search(
         accepted = (rho > SMALLEST_GAIN) & tf.reduce_all(tf.math.is_finite(trial))
         length = tf.norm(s)
         outcome = Attempt(rho, length, tf.tensordot(model.g, moved, 1), gained)
-        return Found(
+        found = Found(
             attempts=found.attempts + 1,
             accepted=accepted,
             converged=is_converged(
@@ -81,6 +81,7 @@ def search(
             state=rule.update(state, outcome, accepted),
             gain_ratio=rho,
         )
+        return objective.agreed(found)
 
     def unfinished(found):
         return (found.attempts < most_attempts) & ~found.accepted & ~found.converged

@@ -1,0 +1,64 @@
+import tensorflow as tf
+
+from .objective import Objective
+from .replicas import row_count
+
+
+class JointObjective(Objective):
+    """The objective of a batch whose rows several replicas share among them.
+
+    What costs time is done by each replica for its own rows: running the network, and the Jacobian
+    with its square. The loss is cheap, and any loss at all if every process takes it of the outputs
+    of the whole batch; so the step is that of one replica on that batch, whatever the reduction,
+    the weights and the masks.
+    """
+
+    def __init__(self, replicas, network, weights, loss, forms_of, x, jacobian_rows):
+        arguments = network, weights, loss, forms_of
+        super().__init__(*arguments, x, jacobian_rows)
+        self.num_replicas = replicas.num_replicas
+        self._replicas = replicas
+        self._rows = row_count(x)
+        self._parts = []
+        for device, share in zip(replicas.devices, replicas.shares(x), strict=True):
+            with tf.device(device):
+                self._parts.append(Objective(*arguments, share, jacobian_rows))
+
+    def outputs(self, w):
+        shares = self._on_each_device(lambda part: part.outputs(w))
+        z = []
+        for parts in zip(*shares, strict=True):
+            joined = self._replicas.join_rows(parts, self._rows)
+            if hasattr(parts[0], "_keras_mask"):
+                masks = [part._keras_mask for part in parts]
+                joined._keras_mask = self._replicas.join_rows(masks, self._rows)
+            z.append(joined)
+        return z
+
+    def normal_equations(self, w, gradients, factors, solver):
+        shares = self._replicas.shares((gradients, factors))
+        found = self._on_each_device(
+            lambda part, share: part.normal_equations(w, *share, solver), shares
+        )
+        systems, g = zip(*found, strict=True)
+        return solver.joined(systems, self._replicas), self._replicas.sum(tf.add_n(g))
+
+    def vector_jacobian_product(self, w, output_vectors):
+        shares = self._replicas.shares(output_vectors)
+        products = self._on_each_device(
+            lambda part, share: part.vector_jacobian_product(w, share), shares
+        )
+        return self._replicas.sum(tf.add_n(products))
+
+    def agreed(self, values):
+        return self._replicas.agreed(values)
+
+    def differs_between_workers(self, data):
+        return self._replicas.differ(data)
+
+    def _on_each_device(self, run, *arguments):
+        results = []
+        for device, part, *own in zip(self._replicas.devices, self._parts, *arguments, strict=True):
+            with tf.device(device):
+                results.append(run(part, *own))
+        return results
