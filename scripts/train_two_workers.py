@@ -7,7 +7,8 @@ the others notice within about ten seconds, and are ended after `--grace`; no ru
 `--limit`.
 
     python scripts/train_two_workers.py
-    python scripts/train_two_workers.py --lose-worker-after 3     # what a dead worker looks like
+    python scripts/train_two_workers.py --lose-worker-after 3   # what a dead worker looks like
+    python scripts/train_two_workers.py --batch-size 500 --unequal-seeds    # and unequal batches
 """
 
 import argparse
@@ -45,6 +46,9 @@ def parsed():
     parser.add_argument("--limit", type=float, default=300, help="seconds for the whole run")
     parser.add_argument("--grace", type=float, default=45, help="seconds after a worker's death")
     parser.add_argument("--lose-worker-after", type=int, metavar="EPOCHS")
+    parser.add_argument(
+        "--unequal-seeds", action="store_true", help="each worker shuffles in its own way"
+    )
     parser.add_argument("--task", help=argparse.SUPPRESS)  # a worker's TF_CONFIG
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -122,12 +126,14 @@ def work(arguments):
             if index == 1 and epoch + 1 == arguments.lose_worker_after:
                 os._exit(1)
 
-    history, weights, seconds = fit(arguments, strategy, [Lost()], verbose=2 if index == 0 else 0)
+    seed = index if arguments.unequal_seeds else 0
+    verbose = 0 if index else 2
+    history, weights, seconds = fit(arguments, strategy, seed, [Lost()], verbose)
     np.save(Path(arguments.folder, f"weights_{index}.npy"), weights)
     print(f"loss {history['loss'][-1]:.6e}, {seconds:.1f} s with tracing", flush=True)
 
 
-def fit(arguments, strategy=None, callbacks=(), verbose=0):
+def fit(arguments, strategy=None, seed=0, callbacks=(), verbose=0):
     import keras
     import numpy as np
     import tensorflow as tf
@@ -136,7 +142,7 @@ def fit(arguments, strategy=None, callbacks=(), verbose=0):
 
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (arguments.examples, 2))
     y = np.sin(4 * x[:, :1]) * np.cos(3 * x[:, 1:]) + 0.01 * rng.normal(size=(len(x), 1))

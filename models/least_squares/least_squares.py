@@ -15,7 +15,7 @@ from .network_checks import (
     layers_that_training_changes,
     mixing_layer,
 )
-from .strategy_scope import check_metrics, lost_workers_named, outside_scope
+from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
 from .whole_batch import hold_out, one_batch
 
 
@@ -44,6 +44,17 @@ class LeastSquares(keras.Model):
     the examples of a batch are refused, as are half precision, stateful layers, `add_loss` and
     activity regularizers. Weight regularizers and constraints are honoured.
 
+    Several devices share the rows of a batch if the network is made inside the `scope()` of a
+    `tf.distribute.MirroredStrategy`, and several machines inside that of a
+    `MultiWorkerMirroredStrategy`: there too `compile`, `fit`, `evaluate` and `predict` are called
+    as ever, inside the scope or not. The steps are those of one device on the whole batch, to
+    rounding, and all copies of the weights stay equal. `batch_size` counts the rows of all. Each
+    worker must see the same batches and takes its rows of them, so give all the same data, and
+    `shuffle=False` or the same `keras.utils.set_random_seed`; each evaluates and predicts all by
+    itself, and one of them is to save. A worker that dies ends the `fit` of the others: TensorFlow
+    notices within about ten seconds, and a worker that only stops answering is given up after ten
+    minutes.
+
     Each step's log holds, besides the loss after the step and the metrics: `damping` for the next
     attempt, `attempts` made, `gain_ratio` of the last of them (actual over predicted gain),
     `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), and `polish`,
@@ -57,7 +68,9 @@ class LeastSquares(keras.Model):
     Raises:
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
             layers, no trainable weight, a loss that is not smooth. In `fit`: NaN or Inf in a
-            batch, a loss that is not finite, layers that mix examples.
+            batch, a loss that is not finite, layers that mix examples, workers with different
+            batches.
+        RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:
 
@@ -91,7 +104,7 @@ class LeastSquares(keras.Model):
 
     @property
     def distribute_strategy(self):
-        """None but TensorFlow's default one for Levenberg-Marquardt (strategy_scope.py)."""
+        # Levenberg-Marquardt has its own way to use the devices (strategy_scope.py).
         if self._is_second_order():
             return tf.distribute.get_strategy()
         return super().distribute_strategy
@@ -103,31 +116,27 @@ class LeastSquares(keras.Model):
         """As in Keras; `optimizer` is a new `LevenbergMarquardt` and `loss` "mse" by default."""
         if optimizer is None:
             optimizer = LevenbergMarquardt()
-        compile_model = super().compile
-        second_order = isinstance(optimizer, LevenbergMarquardt)
-        if second_order:
-            replicas = Replicas(self.model.variables)
-            check_metrics([metrics, kwargs.get("weighted_metrics")])
-            check_precision(self.model)
-            check_examples_are_apart(self.model)
-            self._check_execution(kwargs)
-            for one in keras.tree.flatten(loss):
-                if one is not None:
-                    curvature_form(one)
-            kwargs["jit_compile"] = False
-        named = dict(optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics)
-        if second_order:
-            outside_scope(compile_model, **named, **kwargs)
-        else:
-            compile_model(**named, **kwargs)
+        named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
+        if not isinstance(optimizer, LevenbergMarquardt):
+            super().compile(optimizer=optimizer, **named)
+            return
+        replicas = Replicas(self.model.variables)
+        check_precision(self.model)
+        check_examples_are_apart(self.model)
+        check_metrics([metrics, kwargs.get("weighted_metrics")])
+        self._check_execution(kwargs)
+        for one in keras.tree.flatten(loss):
+            if one is not None:
+                curvature_form(one)
+        named["jit_compile"] = False
+        outside_scope(self, super().compile, optimizer=optimizer, **named)
+        # Keras builds an optimizer at its first update, and this one's are its own.
+        outside_scope(self, optimizer.build, self.trainable_variables)
         self._loss_argument = loss
-        if second_order:
-            self._replicas = replicas
-            # Keras builds an optimizer at its first update, and this one's are its own.
-            outside_scope(optimizer.build, self.trainable_variables)
-            self._steps_before = int(optimizer.iterations.numpy())
-            self._warn_about_training_mode()
-            self._warn_about_precision()
+        self._replicas = replicas
+        self._steps_before = int(optimizer.iterations.numpy())
+        self._warn_about_training_mode()
+        self._warn_about_precision()
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -245,8 +254,10 @@ class LeastSquares(keras.Model):
             return method
 
         def alone(*args, **kwargs):
-            with lost_workers_named():
-                return outside_scope(method, *args, **kwargs)
+            if not self._replicas.several_workers:
+                return outside_scope(self, method, *args, **kwargs)
+            with failures_of_workers_named():
+                return outside_scope(self, method, *args, **kwargs)
 
         return alone
 

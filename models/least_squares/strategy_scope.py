@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 
-def outside_scope(method, *args, **kwargs):
-    """Calls a method as if no `strategy.scope()` had been entered around the call.
+def outside_scope(model, method, *args, **kwargs):
+    """Calls a method of the model as if no `strategy.scope()` had been entered around the call.
 
     There is no way out of a scope but this: it belongs to a thread.
     """
@@ -24,7 +24,7 @@ def outside_scope(method, *args, **kwargs):
         try:
             return call.result()
         except KeyboardInterrupt:
-            method.__self__.stop_training = True
+            model.stop_training = True
             raise
 
 
@@ -39,17 +39,27 @@ def check_metrics(metrics):
             )
 
 
+_NO_ANSWER = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+
+
 @contextlib.contextmanager
-def lost_workers_named():
-    """Says what has happened where a worker fails to answer."""
+def failures_of_workers_named():
+    """Says what has happened where TensorFlow speaks of collectives."""
     try:
         yield
-    except (
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-        tf.errors.UnavailableError,
-    ) as error:
+    except tf.errors.InvalidArgumentError as error:
+        if "Shape mismatch in the collective" not in str(error):
+            raise
+        raise ValueError(
+            "All workers must see the same batches, of which each takes its rows. "
+            "Received: batches of different sizes, or models of different shapes"
+        ) from error
+    except _NO_ANSWER as error:
         raise RuntimeError(
             "Another worker has died, or has not answered in time: the workers must take every "
             "step together. Start all of them again, from the last saved weights. "

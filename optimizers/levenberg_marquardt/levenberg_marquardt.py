@@ -98,8 +98,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             "auto": twice the machine epsilon. 0.0 switches the test off, here and below.
         xtol: Length of the step relative to the weights, both scaled by D. Default "auto".
         gtol: Cosine of the angle between residuals and columns of J. Default "auto".
-        jacobian_rows: Positive integer, rows of J held at a time, which bounds the memory.
-            Default "auto": as many as make 2^26 numbers.
+        jacobian_rows: Positive integer, rows of J that a device holds at a time, which bounds the
+            memory. Default "auto": as many as make 2^26 numbers.
         name: String.
 
     Raises:

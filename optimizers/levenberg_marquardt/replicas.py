@@ -57,8 +57,7 @@ class Replicas:
 
     def shares(self, tensors):
         """The rows of each replica of this process."""
-        bounds = self.bounds(row_count(tensors))
-        return [tf.nest.map_structure(lambda t: t[a:b], tensors) for a, b in bounds]
+        return [_rows(tensors, a, b) for a, b in self.bounds(row_count(tensors))]
 
     def sum(self, tensor):
         """The sum over the workers of a tensor that each has."""
@@ -119,6 +118,10 @@ def row_count(tensors):
     """As a Python number where the graph knows it, so that the shares have known shapes too."""
     first = tf.nest.flatten(tensors)[0]
     return first.shape[0] if first.shape[0] is not None else tf.shape(first)[0]
+
+
+def _rows(tensors, start, stop):
+    return tf.nest.map_structure(lambda t: t[start:stop], tensors)
 
 
 def _strategy_of(variable):
