@@ -218,7 +218,7 @@ class LeastSquares(keras.Model):
             return self.compute_loss(x, y, outputs, sample_weight, training=False)
 
         optimizer = self.optimizer
-        arguments = self.model, optimizer.weights, loss, self._curvature_forms, x, optimizer.rows()
+        arguments = self.model, optimizer.weights, loss, self._curvature_forms, x
         if self._replicas.num_replicas > 1:
             objective = JointObjective(self._replicas, *arguments)
         else:

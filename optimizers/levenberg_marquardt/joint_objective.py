@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from .objective import Objective
+from .objective import Linearization, Objective
 from .replicas import row_count
 
 
@@ -13,33 +13,45 @@ class JointObjective(Objective):
     the weights and the masks.
     """
 
-    def __init__(self, replicas, network, weights, loss, forms_of, x, jacobian_rows):
-        arguments = network, weights, loss, forms_of
-        super().__init__(*arguments, x, jacobian_rows)
+    def __init__(self, replicas, network, weights, loss, forms_of, x):
         self.num_replicas = replicas.num_replicas
         self._replicas = replicas
-        self._rows = row_count(x)
+        self._examples = row_count(x)
         self._parts = []
         for device, share in zip(replicas.devices, replicas.shares(x), strict=True):
             with tf.device(device):
-                self._parts.append(Objective(*arguments, share, jacobian_rows))
+                self._parts.append(Objective(network, weights, loss, forms_of, share))
+        super().__init__(network, weights, loss, forms_of, x)
+
+    def divide(self, rows_at_a_time):
+        super().divide(rows_at_a_time)
+        for part in self._parts:
+            part.divide(rows_at_a_time)
 
     def outputs(self, w):
         shares = self._on_each_device(lambda part: part.outputs(w))
         z = []
         for parts in zip(*shares, strict=True):
-            joined = self._replicas.join_rows(parts, self._rows)
+            joined = self._replicas.join_rows(parts, self._examples)
             if hasattr(parts[0], "_keras_mask"):
                 masks = [part._keras_mask for part in parts]
-                joined._keras_mask = self._replicas.join_rows(masks, self._rows)
+                joined._keras_mask = self._replicas.join_rows(masks, self._examples)
             z.append(joined)
         return z
 
-    def normal_equations(self, w, gradients, factors, solver):
-        shares = self._replicas.shares((gradients, factors))
-        found = self._on_each_device(
-            lambda part, share: part.normal_equations(w, *share, solver), shares
-        )
+    def linearize(self, w):
+        z = self.outputs(w)
+        with self.weights.scope(w):
+            gradients, factors = self.curvature(z)
+        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers=None)
+
+    def accumulate(self, solver, near_w, w):
+        def accumulate_share(part, share):
+            layers = part.layers_near(w, share[2])
+            return part.accumulate(solver, Linearization(*share, None, None, layers), w)
+
+        known = near_w.outputs, near_w.output_gradients, near_w.output_factors
+        found = self._on_each_device(accumulate_share, self._replicas.shares(known))
         systems, g = zip(*found, strict=True)
         return solver.joined(systems, self._replicas), self._replicas.sum(tf.add_n(g))
 

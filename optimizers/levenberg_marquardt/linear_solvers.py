@@ -1,8 +1,63 @@
 import numpy as np
 import tensorflow as tf
 
+from .cholesky import cholesky
+from .output_curvature import residuals
+from .scaled_model import ScaledModel
 
-class Cholesky:
+
+class _WeightSpace:
+    """Solves in as many unknowns as there are weights. J passes by in chunks of rows."""
+
+    norms_by_variable = False
+
+    def __init__(self, residual_form):
+        self.residual_form = residual_form
+
+    def linearize(self, objective, w):
+        """The `Linearization` at w, with gradient and system."""
+        near_w = objective.linearize(w)
+        system, g = objective.accumulate(self, near_w, w)
+        if not self.residual_form:
+            g = objective.vector_jacobian_product(w, near_w.output_gradients)
+        if objective.penalty.regularized:
+            root = tf.sqrt(near_w.penalty_curvature)
+            r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
+            system = self.add(system, tf.linalg.diag(root), r_penalty)
+            g += near_w.penalty_gradient
+        return near_w._replace(gradient=g, system=system)
+
+    def accumulate(self, objective, near_w, w):
+        """The system of the rows of the batch; with the residual form `J^T r` too, else zeros."""
+        r = tf.zeros([objective.batch, 0], w.dtype)
+        if self.residual_form:
+            r = tf.cast(residuals(near_w.output_gradients, near_w.output_factors), w.dtype)
+
+        def add_chunk(i, system, g):
+            J = objective.jacobian.matrix(near_w.layers(i))
+            r_chunk = tf.zeros(tf.shape(J)[:1], w.dtype)
+            if self.residual_form:
+                r_chunk = tf.reshape(objective.slice(r, i), [-1])
+                g += tf.linalg.matvec(J, r_chunk, transpose_a=True)
+            return self.add(system, J, r_chunk), g
+
+        empty = self.empty(objective.weights.size, w.dtype)
+        return objective.over_chunks(add_chunk, empty, tf.zeros_like(w))
+
+    def norms(self, objective, linearization):
+        """Lengths of the columns of J, (weights,)."""
+        return self.column_norms(linearization.system, linearization.gradient.dtype)
+
+    def gradient_sizes(self, objective, g):
+        """What the convergence test holds against the norms."""
+        return tf.abs(g)
+
+    def model(self, objective, w, linearization, norms):
+        """The `ScaledModel` of the loss near w."""
+        return ScaledModel(self, objective, w, linearization, norms)
+
+
+class Cholesky(_WeightSpace):
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
     The cheaper of the two. It keeps `[J r]^T [J r]`, so that for a sum of squares `g = J^T r`
@@ -16,9 +71,6 @@ class Cholesky:
     """
 
     most_weights_in_double = 500
-
-    def __init__(self, residual_form):
-        self.residual_form = residual_form
 
     def empty(self, size, dtype):
         double = self.residual_form and size <= self.most_weights_in_double
@@ -64,11 +116,11 @@ class Cholesky:
         if A.dtype != dtype:  # float32 could not use the last digits anyway
             uncertain *= 100
         least = uncertain * tf.reduce_max(tf.linalg.diag_part(A))
-        diagonal = (tf.cast(damping, A.dtype) + least) * tf.eye(size, dtype=A.dtype)
-        return tf.linalg.cholesky(A + diagonal)
+        damping = tf.maximum(tf.cast(damping, A.dtype), least)
+        return cholesky(A + damping * tf.eye(size, dtype=A.dtype))
 
 
-class QR:
+class QR(_WeightSpace):
     """Solves the same by orthogonal factors of the augmented Jacobian `[J; sqrt(lambda) I]`.
 
     It works on J and not on its square, so it keeps twice the digits. Chunks of rows are folded
@@ -76,9 +128,6 @@ class QR:
     no more than one chunk of J is held. Where the loss is not a sum of squares there is no r and
     the gradient takes its place: `R^T R s = -g`.
     """
-
-    def __init__(self, residual_form):
-        self.residual_form = residual_form
 
     def empty(self, size, dtype):
         return tf.zeros([size + 1, size + 1], dtype)

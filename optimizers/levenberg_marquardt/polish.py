@@ -20,7 +20,7 @@ def polish(objective, w):
         return go_on & (k <= MOST_STEPS)
 
     def body(k, w, smallest, candidate, _):
-        linearization = objective.linearize(candidate, solver)
+        linearization = solver.linearize(objective, candidate)
         T = linearization.system
         size = tf.norm(solver.projected_residual(T))
         s, _ = solver.step(T, linearization.gradient, tf.zeros([], w.dtype))

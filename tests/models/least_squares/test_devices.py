@@ -26,7 +26,7 @@ def two_devices():
 
 
 def test_two_devices_take_the_steps_of_one(two_devices):
-    assert len(two_devices["found"]) == 6
+    assert len(two_devices["found"]) == 5
     for name, (difference, equal) in two_devices["found"].items():
         assert difference < 1e-10, name
         assert equal, name
