@@ -40,3 +40,9 @@ def _in_blocks(A, size):
         left = left[width:, width:] - tf.matmul(below, below, transpose_b=True)
         start = end
     return tf.concat(columns, axis=1)
+
+
+def mirrored(upper):
+    """The symmetric matrices of which these are the upper halves."""
+    above = tf.linalg.band_part(upper, 0, -1)
+    return above + tf.linalg.matrix_transpose(above) - tf.linalg.diag(tf.linalg.diag_part(upper))

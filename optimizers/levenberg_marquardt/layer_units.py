@@ -3,14 +3,15 @@
 A row of J is `c^T dz/dw` for one example and one combination c of the outputs. A unit turns what
 went into a layer, and the derivatives of the rows in what came out, into its part of the rows.
 
-| unit            | layers                                        | its part of a row               |
-|-----------------|-----------------------------------------------|---------------------------------|
-| `OuterProducts` | Dense, EinsumDense, Conv1D, Conv2D            | kernel `sum_t a_t delta_t^T`,   |
-|                 |                                               | bias `sum_t delta_t`            |
-| `Lookup`        | Embedding                                     | delta_t in the row looked up    |
-| `WrittenOut`    | these where inner products of sums cost more  | written out, (rows, weights)    |
-| `Backward`      | all other layers                              | written out, by a backward pass |
-|                 |                                               | of the layer alone for each row |
+| unit            | layers                                | its part of a row                     |
+|-----------------|---------------------------------------|---------------------------------------|
+| `OuterProducts` | Dense, EinsumDense, Conv1D, Conv2D    | kernel `sum_t a_t delta_t^T`,         |
+|                 |                                       | bias `sum_t delta_t`                  |
+| `Lookup`        | Embedding                             | delta_t in the row looked up          |
+| `WrittenOut`    | these where inner products of sums    | written out, (rows, weights)          |
+|                 | cost more                             |                                       |
+| `Backward`      | all other layers                      | written out, by a backward pass of    |
+|                 |                                       | the layer alone for each row          |
 
 The first two never write their rows out: the inner product of two of them is
 `sum_tu (a_t . a'_u) (delta_t . delta'_u)`, which costs inputs + outputs of the layer in place of
@@ -271,7 +272,7 @@ class Backward(_RowsOfWeights):
     def __init__(self, usage, weights, recorded):
         super().__init__(*usage, weights)
         self.weights = weights
-        tensors = [[t for t in tensors_of(call.arguments)] for call in recorded]
+        tensors = [tensors_of(call.arguments) for call in recorded]
         self.batched = [[holds_batch(t) for t in of_call] for of_call in tensors]
         # TensorFlow cannot run these side by side for many rows: a loop of unknown length, and the
         # filter gradient of a convolution in groups.

@@ -1,9 +1,15 @@
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
-from .cholesky import cholesky
+from .cholesky import cholesky, mirrored
 from .output_curvature import residuals
 from .scaled_model import ScaledModel
+
+# Smaller ones are squared no faster in strips.
+_FEWEST_COLUMNS_FOR_STRIPS = 1500
+_STRIPS = 8
 
 
 class _WeightSpace:
@@ -77,8 +83,7 @@ class Cholesky(_WeightSpace):
         return tf.zeros([size + 1, size + 1], tf.float64 if double else dtype)
 
     def add(self, A, J, r):
-        J_r = tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype)
-        return A + tf.matmul(J_r, J_r, transpose_a=True)
+        return A + squared(tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype))
 
     def joined(self, systems, replicas):
         """The system of all rows, from those of the replicas of this process."""
@@ -118,6 +123,19 @@ class Cholesky(_WeightSpace):
         least = uncertain * tf.reduce_max(tf.linalg.diag_part(A))
         damping = tf.maximum(tf.cast(damping, A.dtype), least)
         return cholesky(A + damping * tf.eye(size, dtype=A.dtype))
+
+
+def squared(J):
+    """`J^T J`; large ones in strips, each from the diagonal on, as the matrix is symmetric."""
+    size = J.shape[1]
+    if size < _FEWEST_COLUMNS_FOR_STRIPS:
+        return tf.matmul(J, J, transpose_a=True)
+    ends = [size * k // _STRIPS for k in range(_STRIPS + 1)]
+    strips = [
+        tf.pad(tf.matmul(J[:, a:b], J[:, a:], transpose_a=True), [[0, 0], [a, 0]])
+        for a, b in itertools.pairwise(ends)
+    ]
+    return mirrored(tf.concat(strips, axis=0))
 
 
 class QR(_WeightSpace):

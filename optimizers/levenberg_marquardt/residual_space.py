@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from .cholesky import cholesky
+from .cholesky import cholesky, mirrored
 from .output_curvature import residuals, residuals_and_rest
 from .scaling import scale_of
 
@@ -92,9 +92,9 @@ class ResidualModel:
     A candidate holds alpha, and its step is `s = -M^-1 (C J^T alpha + rest)` with
     `M = D^2 (lambda + eta)`, `C = lambda / (lambda + eta)` and `D^2 eta` the curvature of the L2
     penalty, all of which are one number a variable. Then alpha solves
-    `(lambda I + sum_v C_v K_v) alpha = r - sum_v u_v / (lambda + eta_v)` with `K_v = J_v J_v^T / D_v^2`
-    and `u_v = J_v rest_v / D_v^2`. Without a penalty eta is zero and all variables are summed
-    beforehand into one group.
+    `(lambda I + sum_v C_v K_v) alpha = r - sum_v u_v / (lambda + eta_v)` with
+    `K_v = J_v J_v^T / D_v^2` and `u_v = J_v rest_v / D_v^2`. Without a penalty eta is zero and all
+    variables are summed beforehand into one group.
     """
 
     def __init__(self, objective, w, linearization, norms):
@@ -146,7 +146,7 @@ class ResidualModel:
 
         alpha = solved(self.r - tf.linalg.matvec(self.u, nu, transpose_a=True))
         candidate = Candidate(alpha, damping)
-        K_alpha = self._K_times(alpha)
+        K_alpha = self._times_K(alpha)
         # The same by d/d lambda: C' = eta nu^2, nu' = -nu^2.
         change = solved(
             tf.linalg.matvec(self.u, nu**2, transpose_a=True)
@@ -183,7 +183,7 @@ class ResidualModel:
     def promise(self, candidate):
         """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model promises."""
         C, nu = self._shares(candidate.damping)
-        K_alpha = self._K_times(candidate.alpha)
+        K_alpha = self._times_K(candidate.alpha)
         J_s = -tf.linalg.matvec(K_alpha, C, transpose_a=True)
         J_s -= tf.linalg.matvec(self.u, nu, transpose_a=True)
         of_rest = C * tf.linalg.matvec(self.u, candidate.alpha) + nu * self.rest_squares
@@ -196,7 +196,7 @@ class ResidualModel:
         nu = 1 / (damping + self.eta)
         return damping * nu, nu
 
-    def _K_times(self, alpha):
+    def _times_K(self, alpha):
         return tf.linalg.matvec(self.K, tf.broadcast_to(alpha, [self.groups, tf.shape(alpha)[0]]))
 
     def _squares(self, candidate, K_alpha):
@@ -272,7 +272,7 @@ def _inner_products(objective, w, linearization, factors, groups):
     _, strips, products = tf.while_loop(
         lambda i, *_: i < objective.num_chunks, add_strip, (0, strips, products)
     )
-    K = _mirrored(tf.transpose(strips.concat(), [1, 0, 2]))
+    K = mirrored(tf.transpose(strips.concat(), [1, 0, 2]))
     return K, None if rests is None else tf.transpose(products.concat())
 
 
@@ -290,10 +290,4 @@ def _symmetric(jacobian, data, factors, groups, batch):
             groups,
         )
         strips.append(tf.pad(strip, [[0, 0], [0, 0], [start * jacobian.rows, 0]]))
-    return _mirrored(tf.concat(strips, axis=1))
-
-
-def _mirrored(upper):
-    """The symmetric matrices of which these are the upper halves."""
-    above = tf.linalg.band_part(upper, 0, -1)
-    return above + tf.linalg.matrix_transpose(above) - tf.linalg.diag(tf.linalg.diag_part(upper))
+    return mirrored(tf.concat(strips, axis=1))
