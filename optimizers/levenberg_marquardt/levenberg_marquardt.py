@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from .convergence import is_stationary
 from .damping_rules import RULES, DampingState
-from .failures import DATA, LOSS, MIXING, data_is_finite, mixes_examples
+from .failures import BATCHES, DATA, LOSS, MIXING, data_is_finite, mixes_examples
 from .flat_weights import FlatWeights
 from .linear_solvers import QR, Cholesky
 from .output_curvature import with_masks
@@ -224,7 +224,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         w = self.weights.vector()
         linearization = solver.linearize(objective, w)
         loss = objective.loss(w, linearization.outputs)
-        failure = self._failure(objective, linearization, w, loss, data)
+        failure = objective.agreed(self._failure(objective, linearization, w, loss, data))
         norms = solver.norms(objective, linearization)
         known_norms = self.variable_norms if solver.norms_by_variable else self.column_norms
         largest_norms = SCALINGS[self.scaling].norms(known_norms.value, norms)
@@ -237,7 +237,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             gtol = self._tolerance(self.gtol)
             sizes = solver.gradient_sizes(objective, linearization.gradient)
             stationary = is_stationary(sizes, norms, loss, gtol)
-            converged = (failure == 0) & (found.converged | stationary)
+            converged = objective.agreed((failure == 0) & (found.converged | stationary))
             self.converged.assign(tf.cast(converged, tf.int32))
             if polishes:
                 new_w, z = tf.cond(
@@ -289,6 +289,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             groups=len(self.weights.variables) if penalized else 1,
             double=self.weights.dtype == tf.float64,
             constrained=self.weights.constrained,
+            replicas=objective.num_replicas,
         )
         choice = choose(self.solver, self.jacobian_rows, problem)
         self.choice = choice.reason
@@ -365,7 +366,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             lambda: mixes_examples(objective, w, linearization.outputs),
             lambda: False,
         )
-        return tf.where((failure == 0) & mixed, MIXING, failure)
+        failure = tf.where((failure == 0) & mixed, MIXING, failure)
+        return tf.where(objective.differs_between_workers(data), BATCHES, failure)
 
     def _tolerance(self, value):
         eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps

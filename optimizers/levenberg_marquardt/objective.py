@@ -36,6 +36,8 @@ class Objective:
         x: Inputs of the batch.
     """
 
+    num_replicas = 1
+
     def __init__(self, network, weights, loss, forms_of, x):
         self.network = network
         self.weights = weights
@@ -99,6 +101,11 @@ class Objective:
             z = self.outputs(w)
         with self.weights.scope(w):
             gradients, factors = self.curvature(z)
+        layers = self.layers_near(w, factors, run)
+        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers)
+
+    def layers_near(self, w, factors, run=None):
+        """Function of a chunk's number to what the layers keep of it."""
 
         def layers(i):
             of_chunk = run or self.jacobian.run(w, self.slice(self.x, i))
@@ -106,8 +113,19 @@ class Objective:
 
         if self.one_chunk:
             data = layers(0)
-            layers = lambda i: data  # noqa: E731
-        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers)
+            return lambda i: data
+        return layers
+
+    def accumulate(self, solver, near_w, w):
+        """The solver's system, and `J^T r`, of all rows of the batch."""
+        return solver.accumulate(self, near_w, w)
+
+    def agreed(self, values):
+        """Values on which all workers decide alike."""
+        return values
+
+    def differs_between_workers(self, data):
+        return False
 
     def over_chunks(self, add_chunk, *totals):
         """Goes over the batch in chunks: `add_chunk(i, *totals)` gives the next totals."""

@@ -65,7 +65,7 @@ def search(
         rho = gain_ratio(gained, predicted)
         accepted = (rho > SMALLEST_GAIN) & tf.reduce_all(tf.math.is_finite(trial))
         outcome = Attempt(rho, length, along_g, gained)
-        return Found(
+        found = Found(
             attempts=found.attempts + 1,
             accepted=accepted,
             converged=is_converged(
@@ -79,6 +79,7 @@ def search(
             state=rule.update(state, outcome, accepted),
             gain_ratio=rho,
         )
+        return objective.agreed(found)
 
     def unfinished(found):
         return (found.attempts < most_attempts) & ~found.accepted & ~found.converged

@@ -39,6 +39,7 @@ class Problem(NamedTuple):
     groups: int
     double: bool  # precision
     constrained: bool  # weights have constraints
+    replicas: int = 1  # that share the rows
 
 
 class Choice(NamedTuple):
@@ -60,6 +61,8 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
         ValueError: No solver, or not the one asked for, keeps the bound on memory, or it cannot
             do what is asked for.
     """
+    if problem.replicas > 1:
+        solver = _shared(solver, problem)
     bound = _SHARE_OF_FREE * (_free_memory() if free_bytes is None else free_bytes)
     needs = {name: _bytes_needed(name, jacobian_rows, problem, bound) for name in _NUMBERS}
     possible = [name for name in needs if not (problem.constrained and name in ("dual", "cg"))]
@@ -87,6 +90,20 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
     rows = _rows_at_a_time(chosen, jacobian_rows, problem, bound)
     reason = f"{chosen} ({why}): {sizes}, at most {_in_words(needs[chosen])}"
     return Choice(chosen, rows, reason)
+
+
+def _shared(solver, problem):
+    """The solver that all workers come to, whatever memory each of them has."""
+    too_large = solver == "auto" and problem.weights > MOST_WEIGHTS_TO_FACTOR
+    if solver in ("dual", "cg") or too_large:
+        raise ValueError(
+            "Several devices share the work of 'cholesky' and 'qr', which factor a matrix as large "
+            "as the weights are many. Use one of these for a smaller network, or one device. "
+            f"Received: solver={solver!r}, {problem.weights} weights, {problem.replicas} replicas"
+        )
+    if solver == "auto":
+        return "qr" if problem.double and problem.weights <= _FEW_WEIGHTS else "cholesky"
+    return solver
 
 
 def _preferred(problem, fitting):
