@@ -16,7 +16,7 @@ from .network_checks import (
     mixing_layer,
 )
 from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
-from .whole_batch import hold_out, one_batch
+from .whole_batch import first_batch_size, hold_out, one_batch
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -30,9 +30,10 @@ class LeastSquares(keras.Model):
     With `kerazoo.optimizers.LevenbergMarquardt` and arrays, `batch_size=None` means the whole data
     set as one batch, its Jacobian accumulated in chunks; `fit` then stops once it has converged.
     Full batches suit small and middle-sized problems where the last digits count. Mini-batches
-    (`batch_size=...`, data sets, generators) suit data with much repetition: a batch should hold
-    several times as many outputs as the network has weights, as every step solves for that batch
-    alone, and the damping carries over from one to the next.
+    (`batch_size=...`, data sets, generators) suit data with much repetition and networks of many
+    weights. Every step solves for its batch alone, and the damping carries over from one to the
+    next: with fewer residuals than weights each batch can be fitted exactly, so begin with a high
+    `initial_damping` there and look at the validation loss.
 
     Compiled with any other optimizer it trains like any Keras model, so that Adam first and
     Levenberg-Marquardt after is two compiles of one object. An optimizer object that is compiled
@@ -57,8 +58,9 @@ class LeastSquares(keras.Model):
 
     Each step's log holds, besides the loss after the step and the metrics: `damping` for the next
     attempt, `attempts` made, `gain_ratio` of the last of them (actual over predicted gain),
-    `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), and `polish`,
-    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when). The history has
+    `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), `polish`,
+    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when), and `cg_iterations`.
+    Unless `verbose=0`, `fit` prints which solver its steps take, and why. The history has
     those of an epoch's last step.
 
     Args:
@@ -96,6 +98,7 @@ class LeastSquares(keras.Model):
         self.model = model
         self.built = True
         self._whole_batch = False
+        self._announces = False
         self._steps_before = 0
 
     @property
@@ -176,6 +179,8 @@ class LeastSquares(keras.Model):
                 self.train_function = None
             self.optimizer.converged.assign(0)
             self._steps_before = int(self.optimizer.iterations.numpy())
+            self.optimizer.examples_expected = batch_size or first_batch_size(x)
+            self._announces = bool(verbose)
             fit = self._alone(fit)
         return fit(
             x=x,
@@ -235,6 +240,7 @@ class LeastSquares(keras.Model):
             "gradient_norm": step.gradient_norm,
             "step_norm": step.step_norm,
             "polish": step.polish,
+            "cg_iterations": optimizer.cg_iterations.value,
         }
 
     def get_config(self):
@@ -266,6 +272,9 @@ class LeastSquares(keras.Model):
 
         def watched(iterator):
             logs = train_function(iterator)
+            if self._announces:
+                print(f"\nLevenberg-Marquardt: {self.optimizer.choice}")
+                self._announces = False
             if self.optimizer.failure.numpy():
                 self._raise_failure()
             if self._whole_batch and self.optimizer.converged.numpy():

@@ -23,7 +23,7 @@ class Found(NamedTuple):
 def search(
     objective,
     linearization,
-    model,
+    all_attempts,
     w,
     loss,
     rule,
@@ -39,7 +39,7 @@ def search(
     Args:
         objective: The `Objective` of the batch.
         linearization: Of the objective at w.
-        model: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
+        all_attempts: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
         w: The weights, (weights,).
         loss: F(w).
         rule: Damping rule.
@@ -49,9 +49,10 @@ def search(
         accelerate: Whether to add the geodesic acceleration.
     """
     weights = objective.weights
-    weights_length = model.length_of_weights()
+    weights_length = all_attempts.length_of_weights()
 
     def attempt(found):
+        model = all_attempts.at_attempt(found.attempts)
         candidate, length, state = rule.propose(found.state, model)
         direction = model.direction(candidate)
         if accelerate:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from least_squares_cases import BATCH, RNG, pieces
 
 from kerazoo.models import LeastSquares
-from kerazoo.optimizers import LevenbergMarquardt
+from kerazoo.optimizers import LeastSquaresProblem, LevenbergMarquardt
 from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
 from kerazoo.optimizers.levenberg_marquardt.residual_space import Dual
 
@@ -111,6 +111,103 @@ def test_first_step_through_fit_is_the_dense_one(loss, float64):
     np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-10)
     for name in ("attempts", "loss", "gain_ratio", "gradient_norm", "step_norm", "damping"):
         np.testing.assert_allclose(history[name], history_of_dense[name], rtol=1e-7)
+
+
+@pytest.mark.parametrize("rows", ["auto", 6])
+@pytest.mark.parametrize("penalized", [False, True])
+def test_conjugate_gradients_reach_the_dense_step(penalized, rows, float64):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(9, 5)), 3 * rng.normal(size=(9, 3))
+    stepped = {}
+    for solver in ("cholesky", "cg"):
+        network = classifier(40)
+        if penalized:
+            network.layers[0].kernel.regularizer = keras.regularizers.L2(0.01)
+        optimizer = LevenbergMarquardt(
+            "nielsen",
+            initial_damping=0.05,
+            scaling="identity",
+            solver=solver,
+            cg_tolerance=1e-13,
+            jacobian_rows=rows,
+        )
+        model = LeastSquares(network)
+        model.compile(optimizer)
+        history = model.fit(x, y, epochs=1, verbose=0).history
+        assert (history["cg_iterations"][0] > 0) == (solver == "cg")
+        stepped[solver] = optimizer.weights.vector().numpy(), history
+    w, history = stepped["cg"]
+    np.testing.assert_allclose(w, stepped["cholesky"][0], rtol=1e-8, atol=1e-9)
+    for name in ("attempts", "loss", "gain_ratio"):
+        np.testing.assert_allclose(history[name], stepped["cholesky"][1][name], rtol=1e-7)
+
+
+def test_a_looser_tolerance_takes_fewer_iterations():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(900, 5)).astype("float32")
+    y = np.sin(3 * x[:, :3])
+    counts = []
+    for tolerance in (1e-5, 1e-1):
+        model = LeastSquares(classifier(300))
+        arguments = {"initial_damping": 1e-2, "solver": "cg", "cg_tolerance": tolerance}
+        model.compile(LevenbergMarquardt("nielsen", **arguments))
+        counts.append(model.fit(x, y, epochs=1, verbose=0).history["cg_iterations"][0])
+    assert 0 < counts[1] < counts[0] / 2
+
+
+@pytest.mark.parametrize("solver", ["dual", "cg"])
+def test_momentum_is_kept_by_the_damping(solver, float64):
+    """`s = argmin |J s + r|^2 + damping |s - v|^2` for v a part of the last step."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2, 6, 5))
+    y = x @ rng.normal(size=(5, 3))
+    network = classifier(20)
+    optimizer = LevenbergMarquardt(
+        "nielsen",
+        initial_damping=0.5,
+        scaling="identity",
+        solver=solver,
+        momentum=0.4,
+        cg_tolerance=1e-13,
+    )
+    model = LeastSquares(network)
+    model.compile(optimizer)
+    vector = optimizer.weights.vector
+    start = vector().numpy()
+    model.fit(x[0], y[0], epochs=1, verbose=0)
+    before, damping = vector().numpy(), float(optimizer.damping.value)
+    problem = LeastSquaresProblem(network, x[1], y[1])
+    J, r = problem.flat_jacobian(before), problem.flat_residuals(before)
+    history = model.fit(x[1], y[1], epochs=1, verbose=0).history
+    assert history["attempts"] == [1]
+    v = 0.4 * (before - start)
+    # F is the sum of squares, so that its curvature is 2 J^T J.
+    A = 2 * J.T @ J + damping * np.eye(len(v))
+    s = v - np.linalg.solve(A, 2 * J.T @ (r + J @ v))
+    np.testing.assert_allclose(vector().numpy() - before, s, rtol=1e-7, atol=1e-10)
+    promised = -(2 * (J.T @ r) @ s + np.sum((J @ s) ** 2))
+    gained = np.sum(r**2) - np.sum(problem.flat_residuals(vector().numpy()) ** 2)
+    np.testing.assert_allclose(history["gain_ratio"], gained / promised, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"momentum": 1.0}, "`momentum` must be a number from 0"),
+        ({"momentum": 0.5, "solver": "qr"}, "`momentum` needs solver 'dual' or 'cg'"),
+        ({"geodesic_acceleration": True, "solver": "dual"}, "needs solver 'cholesky' or 'qr'"),
+        ({"cg_tolerance": 0.0}, "`cg_tolerance` must be"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"{message}.* Received: "):
+        LevenbergMarquardt(**arguments)
+
+
+def test_momentum_with_a_penalty_is_refused():
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(3, kernel_regularizer="l2")])
+    with pytest.raises(ValueError, match=r"regularizers\. Received: momentum=0\.5"):
+        LeastSquares(network).compile(LevenbergMarquardt(momentum=0.5))
 
 
 def test_float32_step_agrees_with_float64():
