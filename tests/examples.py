@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from kerazoo import layers, losses, models, optimizers
+from kerazoo import initializers, layers, losses, models, optimizers
 from kerazoo.models import forecasting
 
 
@@ -52,6 +52,17 @@ EXAMPLES = {
     forecasting.LinearAutoregression: Plain(lambda: forecasting.LinearAutoregression(2)),
     forecasting.SeasonalNaive: Plain(lambda: forecasting.SeasonalNaive(2)),
     models.StatefulLSTMForecaster: Plain(lambda: models.StatefulLSTMForecaster(units=(3, 2))),
+    initializers.ActivationNormal: Plain(lambda: initializers.ActivationNormal("prelu", 0.1)),
+    initializers.ChronoBias: Plain(lambda: initializers.ChronoBias(60)),
+    initializers.ConvTransposeHeNormal: Plain(lambda: initializers.ConvTransposeHeNormal((2, 3))),
+    initializers.DeltaOrthogonal: Plain(lambda: initializers.DeltaOrthogonal(2.0, seed=1)),
+    initializers.DepthwiseHeNormal: Plain(lambda: initializers.DepthwiseHeNormal(seed=1)),
+    initializers.EfficientNetConvKernel: Plain(lambda: initializers.EfficientNetConvKernel(1)),
+    initializers.EfficientNetDenseKernel: Plain(lambda: initializers.EfficientNetDenseKernel(1)),
+    initializers.MaxoutNormal: Plain(lambda: initializers.MaxoutNormal(3)),
+    initializers.PerGateOrthogonal: Plain(lambda: initializers.PerGateOrthogonal(1.5)),
+    initializers.PriorBias: Plain(lambda: initializers.PriorBias([0.5, -1.0])),
+    initializers.ResidualNormal: Plain(lambda: initializers.ResidualNormal(50)),
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),
