@@ -35,7 +35,7 @@ class ActivationNormal(VarianceScaling):
     Example:
 
     >>> initializer = kerazoo.initializers.ActivationNormal("prelu", seed=0)
-    >>> round(float(keras.ops.std(initializer((300, 400)))), 2)  # sqrt(2 / (1 + 0.25**2) / 300) = 0.0792
+    >>> round(float(keras.ops.std(initializer((300, 400)))), 2)  # sqrt(1.88 / 300)
     0.08
 
     References:

@@ -30,7 +30,7 @@ class ConvTransposeHeNormal(SeededInitializer):
     Example:
 
     >>> initializer = kerazoo.initializers.ConvTransposeHeNormal(strides=2, seed=0)
-    >>> round(float(keras.ops.std(initializer((4, 4, 16, 64)))), 2)  # sqrt(2 * 2 * 2 / (4 * 4 * 64))
+    >>> round(float(keras.ops.std(initializer((4, 4, 16, 64)))), 2)  # sqrt(2 * 4 / 1024)
     0.09
 
     References:

@@ -65,7 +65,10 @@ EXAMPLES = {
     initializers.ResidualNormal: Plain(lambda: initializers.ResidualNormal(50)),
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
+    layers.MaxoutConv2D: Layer(lambda **kw: layers.MaxoutConv2D(3, 2, 3, **kw), (5, 6, 2)),
+    layers.MaxoutDense: Layer(lambda **kw: layers.MaxoutDense(3, 2, **kw), (4, 5)),
     layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),
+    layers.SkipInit: Layer(lambda **kw: layers.SkipInit(0.5, **kw), (4, 5)),
     losses.A2CActorLoss: Loss(
         lambda **kw: losses.A2CActorLoss("gaussian", **kw),
         RNG.uniform(1, 2, size=(3, 4, 3)),
