@@ -8,10 +8,13 @@ from .delta_orthogonal import DeltaOrthogonal
 from .depthwise_he_normal import DepthwiseHeNormal
 from .efficient_net_conv_kernel import EfficientNetConvKernel
 from .efficient_net_dense_kernel import EfficientNetDenseKernel
+from .lsuv import lsuv
 from .maxout_normal import MaxoutNormal
 from .per_gate_orthogonal import PerGateOrthogonal
 from .prior_bias import PriorBias
 from .residual_normal import ResidualNormal
+from .signal_propagation import signal_propagation
+from .signal_report import SignalReport
 
 __all__ = [
     "ActivationNormal",
@@ -25,5 +28,8 @@ __all__ = [
     "PerGateOrthogonal",
     "PriorBias",
     "ResidualNormal",
+    "SignalReport",
     "calculate_gain",
+    "lsuv",
+    "signal_propagation",
 ]

@@ -63,6 +63,9 @@ EXAMPLES = {
     initializers.PerGateOrthogonal: Plain(lambda: initializers.PerGateOrthogonal(1.5)),
     initializers.PriorBias: Plain(lambda: initializers.PriorBias([0.5, -1.0])),
     initializers.ResidualNormal: Plain(lambda: initializers.ResidualNormal(50)),
+    initializers.SignalReport: Plain(
+        lambda: initializers.signal_propagation(network(), np.ones((3, 2)))
+    ),
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     layers.MaxoutConv2D: Layer(lambda **kw: layers.MaxoutConv2D(3, 2, 3, **kw), (5, 6, 2)),
@@ -85,6 +88,7 @@ EXAMPLES = {
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
+    models.ResidualNetwork: Plain(lambda: models.ResidualNetwork((4, 4, 1), 3, 2, 4, "fixup")),
     models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
     optimizers.LeastSquaresProblem: Plain(
         lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))

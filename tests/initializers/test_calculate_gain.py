@@ -101,3 +101,17 @@ def test_activation_normal(activation):
     z = np.random.default_rng(0).normal(size=100_000)
     gain = 1 / np.sqrt(np.mean(np.square(keras.activations.get(activation)(z))))
     assert np.std(values) == pytest.approx(gain / 10, rel=0.02)
+
+
+def test_prelu_gain_holds_for_a_hundred_layers():
+    found = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        h = rng.normal(size=(256, 256)).astype("float32")
+        W = ActivationNormal("prelu", seed=seed)((256, 100 * 256)).numpy()
+        for kernel in np.split(W, 100, axis=1):
+            z = h @ kernel
+            h = np.maximum(z, 0.25 * z)
+        found.append(np.mean(z**2))
+    # The first kernel reads inputs of mean square 1, not activations: it gives gain**2.
+    assert 0.3 < np.exp(np.mean(np.log(found))) < 3

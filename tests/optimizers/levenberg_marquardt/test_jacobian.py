@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerazoo._layers_inside import layers_of
 from kerazoo.optimizers.levenberg_marquardt.flat_weights import FlatWeights
 from kerazoo.optimizers.levenberg_marquardt.jacobian import gradient, jacobian_rows
-from kerazoo.optimizers.levenberg_marquardt.network_layers import layers_of, unrolled
+from kerazoo.optimizers.levenberg_marquardt.network_layers import unrolled
 
 layers = keras.layers
 
