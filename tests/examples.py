@@ -66,6 +66,7 @@ EXAMPLES = {
     initializers.SignalReport: Plain(
         lambda: initializers.signal_propagation(network(), np.ones((3, 2)))
     ),
+    initializers.TransferReport: Plain(lambda: initializers.TransferReport([], [], [], [])),
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
     layers.MaxoutConv2D: Layer(lambda **kw: layers.MaxoutConv2D(3, 2, 3, **kw), (5, 6, 2)),
