@@ -3,6 +3,7 @@ import keras
 from .._arguments import positive_integer
 from ..initializers import ResidualNormal
 from ..layers import SkipInit
+from ._network_arguments import image_or_vector
 
 RESIDUALS = ("skip_init", "depth_scaled", "fixup", "he")
 
@@ -69,18 +70,12 @@ class ResidualNetwork(keras.Model):
         activation=None,
         **kwargs,
     ):
-        shape = tuple(positive_integer("input_shape", size) for size in input_shape)
-        if len(shape) not in (1, 3):
-            raise ValueError(
-                "`input_shape` must be (features,) or (rows, columns, channels). "
-                f"Received: input_shape={input_shape}"
-            )
         if residual not in RESIDUALS:
             raise ValueError(
                 f"`residual` must be one of {RESIDUALS}. Received: residual={residual!r}"
             )
         arguments = {
-            "input_shape": shape,
+            "input_shape": image_or_vector(input_shape),
             "num_outputs": positive_integer("num_outputs", num_outputs),
             "num_blocks": positive_integer("num_blocks", num_blocks),
             "width": positive_integer("width", width),

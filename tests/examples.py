@@ -89,6 +89,9 @@ EXAMPLES = {
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
+    models.MaxoutNetwork: Plain(lambda: models.MaxoutNetwork((4, 4, 1), 3, (2, 3), (4,))),
+    models.PReLUNetwork: Plain(lambda: models.PReLUNetwork((4, 4, 1), 3, (2, 3))),
+    models.SeedReport: Plain(lambda: models.SeedReport([0, 1], {"a": [0.1, 0.3]})),
     models.ResidualNetwork: Plain(lambda: models.ResidualNetwork((4, 4, 1), 3, 2, 4, "fixup")),
     models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
     optimizers.LeastSquaresProblem: Plain(
