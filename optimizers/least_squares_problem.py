@@ -3,8 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from .levenberg_marquardt.flat_weights import FlatWeights
-from .levenberg_marquardt.jacobian import jacobian_rows
-from .levenberg_marquardt.network_layers import unrolled
+from .levenberg_marquardt.layered_jacobian import LayeredJacobian
 
 
 class LeastSquaresProblem:
@@ -104,17 +103,17 @@ class LeastSquaresProblem:
 
     def _jacobian(self, v):
         """Rows in the order of the residuals: by output, then by example."""
-        blocks = []
-        for i, (y, root) in enumerate(zip(self._y, self._roots, strict=True)):
-            size = y.shape[1:].num_elements()
-
-            def forward(v, x, i=i, size=size):
-                return tf.reshape(self._outputs(v, x)[i], [-1, size])
-
-            root = tf.reshape(tf.broadcast_to(root, tf.shape(y)), [-1, size])
-            with unrolled(self.model):
-                blocks.append(jacobian_rows(forward, v, self._x, tf.linalg.diag(root)))
-        return tf.concat(blocks, axis=0)
+        sizes = [y.shape[1:].num_elements() for y in self._y]
+        roots = [
+            tf.reshape(tf.broadcast_to(root, tf.shape(y)), [-1, size])
+            for y, root, size in zip(self._y, self._roots, sizes, strict=True)
+        ]
+        jacobian = LayeredJacobian(self.model, self._weights, self._x, sum(sizes))
+        run = jacobian.run(v, self._x)
+        data = jacobian.data(run, tf.linalg.diag(tf.concat(roots, axis=1)))
+        by_example = tf.reshape(jacobian.matrix(data), [-1, sum(sizes), self._weights.size])
+        blocks = tf.split(by_example, sizes, axis=1)
+        return tf.concat([tf.reshape(J, [-1, self._weights.size]) for J in blocks], axis=0)
 
     def _check_shapes(self):
         outputs = self._outputs(self._weights.vector(), self._x)

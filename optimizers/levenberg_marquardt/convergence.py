@@ -15,11 +15,11 @@ def is_converged(reduction, predicted, gain_ratio, loss, length, weights_length,
     return ((ftol > 0) & nothing_to_gain) | ((xtol > 0) & no_room)
 
 
-def is_stationary(g, column_norms, loss, gtol):
+def is_stationary(gradient_sizes, norms, loss, gtol):
     """`gtol`: the cosine between the residuals and the column of J nearest to them.
 
     `|g_j| / (|J_j| sqrt(2 |F|))`, where `sqrt(2 F)` is the length of the residuals. A loss of
     zero counts as stationary when its gradient is zero too.
     """
-    bound = gtol * column_norms * tf.sqrt(2 * tf.abs(loss))
-    return (gtol > 0) & tf.reduce_all(tf.abs(g) <= bound)
+    bound = gtol * norms * tf.sqrt(2 * tf.abs(loss))
+    return (gtol > 0) & tf.reduce_all(gradient_sizes <= bound)

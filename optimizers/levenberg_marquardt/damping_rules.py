@@ -27,11 +27,12 @@ class Marquardt:
 
     first_damping = 1e-3
 
-    def begin(self, state, solve, g, scaled_weights, first_damping):
+    def begin(self, state, model, first_damping):
         return state._replace(damping=tf.where(state.damping > 0, state.damping, first_damping))
 
-    def propose(self, state, solve, g):
-        return solve(state.damping)[0], state
+    def propose(self, state, model):
+        candidate, length, _ = model.solve(state.damping)
+        return candidate, length, state
 
     def update(self, state, attempt, accepted):
         return state._replace(
@@ -68,28 +69,27 @@ class TrustRegion:
     # Longer strides than MINPACK's 2 along NIST's curved valleys, Bennett5's above all.
     growth = 4.0
 
-    def begin(self, state, solve, g, scaled_weights, first_damping):
-        length = tf.norm(scaled_weights)
+    def begin(self, state, model, first_damping):
+        length = model.length_of_weights()
         if first_damping is not None:
             undamped = (state.damping == 0) & (state.radius == 0)
             state = state._replace(damping=tf.where(undamped, first_damping, state.damping))
-            length = tf.norm(solve(state.damping)[0])
+            _, length, _ = model.solve(state.damping)
         usable = tf.math.is_finite(length) & (length > 0)
-        first_radius = tf.where(usable, length, tf.norm(g))
+        first_radius = tf.where(usable, length, model.gradient_length())
         return state._replace(radius=tf.where(state.radius > 0, state.radius, first_radius))
 
-    def propose(self, state, solve, g):
+    def propose(self, state, model):
         """Newton's iteration for `1 / |s(lambda)| = 1 / radius`, which is nearly linear."""
         radius = state.radius
-        largest = tf.norm(g) / radius
-        eps = np.finfo(g.dtype.as_numpy_dtype).eps
+        largest = model.gradient_length() / radius
+        eps = np.finfo(radius.dtype.as_numpy_dtype).eps
 
-        def unsolved(k, damping, next_damping, s):
+        def unsolved(k, damping, next_damping, length, candidate):
             return (k == 0) | ((k < self.iterations) & (next_damping != damping))
 
-        def body(k, _, damping, __):
-            s, slope = solve(damping)
-            length = tf.norm(s)
+        def body(k, _, damping, *__):
+            candidate, length, slope = model.solve(damping)
             excess = length - radius
             newton = damping + excess / radius * length**2 / slope
             # A singular matrix: any damping that matters beside columns of length 1 will do.
@@ -97,11 +97,12 @@ class TrustRegion:
             newton = tf.clip_by_value(newton, 0.0, tf.maximum(largest, 10 * eps))
             near = tf.abs(excess) <= self.tolerance * radius
             inside = (excess <= 0) & (damping == 0)
-            return k + 1, damping, tf.where(near | inside, damping, newton), s
+            return k + 1, damping, tf.where(near | inside, damping, newton), length, candidate
 
-        start = (0, state.damping, tf.minimum(state.damping, largest), tf.zeros_like(g))
-        _, damping, _, s = tf.while_loop(unsolved, body, start)
-        return s, state._replace(damping=damping)
+        first = tf.minimum(state.damping, largest)
+        start = (0, state.damping, first, tf.zeros_like(radius), model.none())
+        _, damping, _, length, candidate = tf.while_loop(unsolved, body, start)
+        return candidate, length, state._replace(damping=damping)
 
     def update(self, state, attempt, accepted):
         # After a failure the radius goes to the minimum of the parabola through what is known:

@@ -40,12 +40,24 @@ class FlatWeights:
 
     def scope(self, w):
         """Inside it every variable has the value that `w` holds for it."""
-        mapping = list(zip(self.variables, self.split(w), strict=True))
+        return self.scope_of(range(len(self.variables)), self.split(w))
+
+    def scope_of(self, positions, values):
+        """Inside it the variables at these positions have these values."""
+        mapping = [(self.variables[i], value) for i, value in zip(positions, values, strict=True)]
         return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
     def assign(self, w):
         for variable, value in zip(self.variables, self.split(w), strict=True):
             variable.assign(value)
+
+    def by_variable(self, values):
+        """Sums of (weights,) values over each variable, (variables,)."""
+        return tf.stack([tf.reduce_sum(part) for part in tf.split(values, self.sizes)])
+
+    def spread(self, by_variable):
+        """(weights,) of one value for each variable."""
+        return tf.repeat(by_variable, self.sizes)
 
     @property
     def constrained(self):

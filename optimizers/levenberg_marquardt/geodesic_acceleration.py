@@ -13,8 +13,8 @@ def second_derivative(objective, w, s, z):
     return [(a - 2 * middle + b) / _SPAN**2 for a, middle, b in zip(ahead, z, behind, strict=True)]
 
 
-def acceleration_gradient(objective, linearization, w, s):
-    """`J^T r''`, the right-hand side of the correction `(A + lambda I) a = -J^T r''`.
+def curvature_along(objective, linearization, w, s):
+    """`H r''`, by outputs. `b = J^T r''` is the right-hand side of `(A + lambda I) a = -b`.
 
     Half of `a` added to s turns the step along the curve that the residuals would follow in a
     straight line (the geodesic).
@@ -22,5 +22,4 @@ def acceleration_gradient(objective, linearization, w, s):
     z_second = second_derivative(objective, w, s, linearization.outputs)
     with objective.weights.scope(w):
         _, Hz = objective.curvature.hessian_product(linearization.outputs, z_second)
-    finite = [tf.where(tf.math.is_finite(v), v, tf.zeros_like(v)) for v in Hz]
-    return objective.vector_jacobian_product(w, finite)
+    return [tf.where(tf.math.is_finite(v), v, tf.zeros_like(v)) for v in Hz]

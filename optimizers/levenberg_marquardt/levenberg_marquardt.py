@@ -6,21 +6,18 @@ import tensorflow as tf
 
 from .convergence import is_stationary
 from .damping_rules import RULES, DampingState
-from .failures import DATA, LOSS, MIXING, data_is_finite, mixes_examples
+from .failures import BATCHES, DATA, LOSS, MIXING, data_is_finite, mixes_examples
 from .flat_weights import FlatWeights
 from .linear_solvers import QR, Cholesky
 from .output_curvature import with_masks
 from .polish import polish
-from .scaled_model import ScaledModel
-from .scaling import SCALINGS, scale_of
+from .residual_space import Dual
+from .scaling import SCALINGS
 from .search import search
+from .solver_choice import MOST_WEIGHTS_TO_FACTOR, Problem, choose
 
-# Numbers that a chunk of the Jacobian may hold with jacobian_rows="auto": 256 MB in float32.
-_CHUNK_NUMBERS = 2**26
 # Beyond, the QR factors of the polish take longer than what they add is worth.
 _MOST_WEIGHTS_FOR_POLISH = 2000
-# Up to here QR costs little beside the Jacobian.
-_MOST_WEIGHTS_FOR_QR = 500
 
 
 class Step(NamedTuple):
@@ -143,12 +140,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         super().__init__(learning_rate=1.0, name=name)
         _check_choice("damping_rule", damping_rule, ("auto", *RULES))
         _check_choice("scaling", scaling, tuple(SCALINGS))
-        if solver in ("dual", "cg"):
-            raise ValueError(
-                "`solver` 'dual' and 'cg' are not available yet: use 'auto', 'cholesky' or 'qr'. "
-                f"Received: solver={solver!r}"
-            )
-        _check_choice("solver", solver, ("auto", "cholesky", "qr"))
+        _check_choice("solver", solver, ("auto", "cholesky", "qr", "dual", "cg"))
         _check_choice("geodesic_acceleration", geodesic_acceleration, (True, False))
         _check_choice("polish", polish, ("auto", True, False))
         _check_number("initial_damping", initial_damping, above=0)
@@ -168,6 +160,9 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.xtol = xtol
         self.gtol = gtol
         self.jacobian_rows = jacobian_rows
+        # What a solver is chosen for where the size of a batch is unknown.
+        self.examples_expected = 32
+        self.choice = None
 
     def build(self, variables):
         """Creates the state for these variables; the same variables again keep it."""
@@ -180,7 +175,14 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.damping = self.add_variable((), "zeros", dtype, name="damping")
         self.trust_radius = self.add_variable((), "zeros", dtype, name="trust_radius")
         self.growth = self.add_variable((), "zeros", dtype, name="growth")
-        self.column_norms = self.add_variable((self.weights.size,), "zeros", dtype, name="norms")
+        # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
+        factored = self.solver in ("cholesky", "qr") or (
+            self.solver == "auto" and self.weights.size <= MOST_WEIGHTS_TO_FACTOR
+        )
+        size = self.weights.size if factored else 0
+        self.column_norms = self.add_variable((size,), "zeros", dtype, name="norms")
+        variables = len(self.weights.variables)
+        self.variable_norms = self.add_variable((variables,), "zeros", dtype, name="variable_norms")
         self.converged = self.add_variable((), "zeros", "int32", name="converged")
         self.failure = self.add_variable((), "zeros", "int32", name="failure")
         self.failed_step = self.add_variable((), "zeros", "int64", name="failed_step")
@@ -193,6 +195,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.trust_radius.assign(0.0)
         self.growth.assign(2.0)
         self.column_norms.assign(tf.zeros_like(self.column_norms.value))
+        self.variable_norms.assign(tf.zeros_like(self.variable_norms.value))
         self.converged.assign(0)
         self.failure.assign(0)
         self.failed_step.assign(0)
@@ -219,21 +222,22 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         """
         solver = self._solver(objective)
         w = self.weights.vector()
-        linearization = objective.linearize(w, solver)
+        linearization = solver.linearize(objective, w)
         loss = objective.loss(w, linearization.outputs)
-        failure = self._failure(objective, linearization, w, loss, data)
-        norms = solver.column_norms(linearization.system, w.dtype)
-        largest_norms = SCALINGS[self.scaling].norms(self.column_norms.value, norms)
-        D = scale_of(largest_norms)
-        model = ScaledModel(solver, linearization, D, self.weights.free(w, linearization.gradient))
+        failure = objective.agreed(self._failure(objective, linearization, w, loss, data))
+        norms = solver.norms(objective, linearization)
+        known_norms = self.variable_norms if solver.norms_by_variable else self.column_norms
+        largest_norms = SCALINGS[self.scaling].norms(known_norms.value, norms)
+        model = solver.model(objective, w, linearization, largest_norms)
         found = self._search(objective, linearization, model, w, loss, norms, failure == 0)
-        self._remember(found.state, largest_norms, failure)
+        self._remember(found.state, known_norms, largest_norms, failure)
         new_w, z = found.w, found.outputs
         polishes = self._polishes(objective, full_batch)
         if full_batch:
             gtol = self._tolerance(self.gtol)
-            stationary = is_stationary(linearization.gradient, norms, loss, gtol)
-            converged = (failure == 0) & (found.converged | stationary)
+            sizes = solver.gradient_sizes(objective, linearization.gradient)
+            stationary = is_stationary(sizes, norms, loss, gtol)
+            converged = objective.agreed((failure == 0) & (found.converged | stationary))
             self.converged.assign(tf.cast(converged, tf.int32))
             if polishes:
                 new_w, z = tf.cond(
@@ -248,12 +252,6 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             step_norm=tf.norm(new_w - w),
             polish=tf.constant(float(polishes)),
         )
-
-    def rows(self):
-        """How many rows of the Jacobian are held at a time."""
-        if self.jacobian_rows != "auto":
-            return self.jacobian_rows
-        return max(1, _CHUNK_NUMBERS // self.weights.size)
 
     def get_config(self):
         arguments = (
@@ -282,10 +280,23 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             )
 
     def _solver(self, objective):
-        exact = self.weights.dtype == tf.float64 and self.weights.size <= _MOST_WEIGHTS_FOR_QR
-        if self.solver == "qr" or (self.solver == "auto" and exact):
-            return QR(objective.quadratic)
-        return Cholesky(objective.quadratic)
+        jacobian, penalized = objective.jacobian, bool(objective.penalty.regularized)
+        problem = Problem(
+            rows=objective.rows * (objective.static_batch or self.examples_expected),
+            weights=self.weights.size,
+            product_cost=jacobian.product_cost,
+            numbers_a_row=jacobian.numbers_a_row,
+            groups=len(self.weights.variables) if penalized else 1,
+            double=self.weights.dtype == tf.float64,
+            constrained=self.weights.constrained,
+            replicas=objective.num_replicas,
+        )
+        choice = choose(self.solver, self.jacobian_rows, problem)
+        self.choice = choice.reason
+        objective.divide(choice.rows_at_a_time)
+        if choice.solver == "dual":
+            return Dual(scaled=self.scaling != "identity")
+        return {"qr": QR, "cholesky": Cholesky}[choice.solver](objective.quadratic)
 
     def _search(self, objective, linearization, model, w, loss, norms, healthy):
         rule = RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]
@@ -296,7 +307,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
             first_damping *= tf.reduce_max((norms / model.D) ** 2)
         state = DampingState(self.damping.value, self.growth.value, self.trust_radius.value)
-        state = rule.begin(state, model.step, model.g, model.D * w, first_damping)
+        state = rule.begin(state, model, first_damping)
         most_attempts = tf.where(healthy, self.max_attempts, 0)
         tolerances = self._tolerance(self.ftol), self._tolerance(self.xtol)
         return search(
@@ -312,14 +323,14 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             self.geodesic_acceleration,
         )
 
-    def _remember(self, state, norms, failure):
+    def _remember(self, state, known_norms, norms, failure):
         """Keeps the state for the next step. A batch with NaN leaves no trace but `failure`."""
         healthy = failure == 0
         for variable, value in (
             (self.damping, state.damping),
             (self.growth, state.growth),
             (self.trust_radius, state.radius),
-            (self.column_norms, norms),
+            (known_norms, norms),
         ):
             variable.assign(tf.where(healthy, value, variable.value))
         self.iterations.assign_add(1)
@@ -355,7 +366,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             lambda: mixes_examples(objective, w, linearization.outputs),
             lambda: False,
         )
-        return tf.where((failure == 0) & mixed, MIXING, failure)
+        failure = tf.where((failure == 0) & mixed, MIXING, failure)
+        return tf.where(objective.differs_between_workers(data), BATCHES, failure)
 
     def _tolerance(self, value):
         eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps

@@ -1,8 +1,69 @@
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
+from .cholesky import cholesky, mirrored
+from .output_curvature import residuals
+from .scaled_model import ScaledModel
 
-class Cholesky:
+# Smaller ones are squared no faster in strips.
+_FEWEST_COLUMNS_FOR_STRIPS = 1500
+_STRIPS = 8
+
+
+class _WeightSpace:
+    """Solves in as many unknowns as there are weights. J passes by in chunks of rows."""
+
+    norms_by_variable = False
+
+    def __init__(self, residual_form):
+        self.residual_form = residual_form
+
+    def linearize(self, objective, w):
+        """The `Linearization` at w, with gradient and system."""
+        near_w = objective.linearize(w)
+        system, g = objective.accumulate(self, near_w, w)
+        if not self.residual_form:
+            g = objective.vector_jacobian_product(w, near_w.output_gradients)
+        if objective.penalty.regularized:
+            root = tf.sqrt(near_w.penalty_curvature)
+            r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
+            system = self.add(system, tf.linalg.diag(root), r_penalty)
+            g += near_w.penalty_gradient
+        return near_w._replace(gradient=g, system=system)
+
+    def accumulate(self, objective, near_w, w):
+        """The system of the rows of the batch; with the residual form `J^T r` too, else zeros."""
+        r = tf.zeros([objective.batch, 0], w.dtype)
+        if self.residual_form:
+            r = tf.cast(residuals(near_w.output_gradients, near_w.output_factors), w.dtype)
+
+        def add_chunk(i, system, g):
+            J = objective.jacobian.matrix(near_w.layers(i))
+            r_chunk = tf.zeros(tf.shape(J)[:1], w.dtype)
+            if self.residual_form:
+                r_chunk = tf.reshape(objective.slice(r, i), [-1])
+                g += tf.linalg.matvec(J, r_chunk, transpose_a=True)
+            return self.add(system, J, r_chunk), g
+
+        empty = self.empty(objective.weights.size, w.dtype)
+        return objective.over_chunks(add_chunk, empty, tf.zeros_like(w))
+
+    def norms(self, objective, linearization):
+        """Lengths of the columns of J, (weights,)."""
+        return self.column_norms(linearization.system, linearization.gradient.dtype)
+
+    def gradient_sizes(self, objective, g):
+        """What the convergence test holds against the norms."""
+        return tf.abs(g)
+
+    def model(self, objective, w, linearization, norms):
+        """The `ScaledModel` of the loss near w."""
+        return ScaledModel(self, objective, w, linearization, norms)
+
+
+class Cholesky(_WeightSpace):
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
     The cheaper of the two. It keeps `[J r]^T [J r]`, so that for a sum of squares `g = J^T r`
@@ -17,16 +78,16 @@ class Cholesky:
 
     most_weights_in_double = 500
 
-    def __init__(self, residual_form):
-        self.residual_form = residual_form
-
     def empty(self, size, dtype):
         double = self.residual_form and size <= self.most_weights_in_double
         return tf.zeros([size + 1, size + 1], tf.float64 if double else dtype)
 
     def add(self, A, J, r):
-        J_r = tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype)
-        return A + tf.matmul(J_r, J_r, transpose_a=True)
+        return A + squared(tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype))
+
+    def joined(self, systems, replicas):
+        """The system of all rows, from those of the replicas of this process."""
+        return replicas.sum(tf.add_n(systems))
 
     def column_norms(self, A, dtype):
         return tf.cast(tf.sqrt(tf.linalg.diag_part(A)[:-1]), dtype)
@@ -60,11 +121,24 @@ class Cholesky:
         if A.dtype != dtype:  # float32 could not use the last digits anyway
             uncertain *= 100
         least = uncertain * tf.reduce_max(tf.linalg.diag_part(A))
-        diagonal = (tf.cast(damping, A.dtype) + least) * tf.eye(size, dtype=A.dtype)
-        return tf.linalg.cholesky(A + diagonal)
+        damping = tf.maximum(tf.cast(damping, A.dtype), least)
+        return cholesky(A + damping * tf.eye(size, dtype=A.dtype))
 
 
-class QR:
+def squared(J):
+    """`J^T J`; large ones in strips, each from the diagonal on, as the matrix is symmetric."""
+    size = J.shape[1]
+    if size < _FEWEST_COLUMNS_FOR_STRIPS:
+        return tf.matmul(J, J, transpose_a=True)
+    ends = [size * k // _STRIPS for k in range(_STRIPS + 1)]
+    strips = [
+        tf.pad(tf.matmul(J[:, a:b], J[:, a:], transpose_a=True), [[0, 0], [a, 0]])
+        for a, b in itertools.pairwise(ends)
+    ]
+    return mirrored(tf.concat(strips, axis=0))
+
+
+class QR(_WeightSpace):
     """Solves the same by orthogonal factors of the augmented Jacobian `[J; sqrt(lambda) I]`.
 
     It works on J and not on its square, so it keeps twice the digits. Chunks of rows are folded
@@ -73,15 +147,16 @@ class QR:
     the gradient takes its place: `R^T R s = -g`.
     """
 
-    def __init__(self, residual_form):
-        self.residual_form = residual_form
-
     def empty(self, size, dtype):
         return tf.zeros([size + 1, size + 1], dtype)
 
     def add(self, T, J, r):
         stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
         return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
+
+    def joined(self, systems, replicas):
+        triangles = tf.reshape(replicas.stack(systems), [-1, systems[0].shape[1]])
+        return tf.ensure_shape(tf.linalg.qr(triangles).r, systems[0].shape)
 
     def column_norms(self, T, dtype):
         return tf.norm(T[:, :-1], axis=0)

@@ -1,24 +1,25 @@
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from .jacobian import gradient, jacobian_rows
-from .network_layers import has_loops, unrolled
-from .output_curvature import OutputCurvature, cotangents, residuals
+from .layered_jacobian import LayeredJacobian
+from .output_curvature import OutputCurvature, combined, cotangents
 from .weight_penalty import WeightPenalty
 
 
 class Linearization(NamedTuple):
     """The loss near w: `F(w + s) = F + g^T s + s^T J^T J s / 2`."""
 
-    system: tf.Tensor  # what the linear solver keeps of J
-    gradient: tf.Tensor  # g, (weights,)
     outputs: list  # z at w
     output_gradients: list  # dF/dz
     output_factors: list  # S of output_curvature.py
     penalty_gradient: tf.Tensor
     penalty_curvature: tf.Tensor
+    layers: Callable  # of a chunk's number, to what the layers keep of it (layered_jacobian.py)
+    gradient: tf.Tensor = None  # g, (weights,)
+    system: tf.Tensor = None  # what the linear solver keeps of J
 
 
 class Objective:
@@ -33,10 +34,11 @@ class Objective:
         forms_of: Function of the structure of the network's outputs to the curvature form of each
             (output_curvature.py), flattened.
         x: Inputs of the batch.
-        jacobian_rows: Rows of the Jacobian held at a time.
     """
 
-    def __init__(self, network, weights, loss, forms_of, x, jacobian_rows):
+    num_replicas = 1
+
+    def __init__(self, network, weights, loss, forms_of, x):
         self.network = network
         self.weights = weights
         self.x = x
@@ -53,12 +55,19 @@ class Objective:
         self.curvature = OutputCurvature(forms, lambda z: self._loss(self.structured(z)))
         self.penalty = WeightPenalty(weights)
         first = tf.nest.flatten(x)[0]
-        self._batch = tf.shape(first)[0]
-        outputs = sum(spec.shape[1:].num_elements() for spec in self._specs)
-        self._chunk = max(1, jacobian_rows // outputs)  # examples
-        self._num_chunks = -(-self._batch // self._chunk)
+        self.batch = tf.shape(first)[0]
+        self._sizes = [spec.shape[1:].num_elements() for spec in self._specs]
+        self.rows = sum(self._sizes)  # of J, an example
+        self.jacobian = LayeredJacobian(network, weights, x, self.rows)
+        self.static_batch = first.shape[0]
+        self.divide(self.rows)
+
+    def divide(self, rows_at_a_time):
+        """Sets how many rows of the Jacobian are held at a time."""
+        self._chunk = max(1, rows_at_a_time // self.rows)  # examples
+        self.num_chunks = -(-self.batch // self._chunk)
         # Known when the graph is made, it needs no loop.
-        self._one_chunk = first.shape[0] is not None and first.shape[0] <= self._chunk
+        self.one_chunk = self.static_batch is not None and self.static_batch <= self._chunk
 
     @property
     def quadratic(self):
@@ -77,62 +86,87 @@ class Objective:
 
     def loss(self, w, z):
         """F, with the regularizers at w; no metric notices."""
-        with self.weights.scope(w):
+        # Without regularizers the weights need no value, and need not be taken apart.
+        scope = self.weights.scope(w) if self.penalty.regularized else self.weights.scope_of([], [])
+        with scope:
             return tf.cast(self._loss(self.structured(z)), w.dtype)
 
-    def linearize(self, w, solver):
-        """Everything a step needs to know about the loss near w."""
-        z = self.outputs(w)
+    def linearize(self, w):
+        """The loss and its curvature in the outputs; the solvers add what they need of J."""
+        run = None
+        if self.one_chunk and self.rows == 1:
+            run = self.jacobian.run(w, self.x)
+            z = run.outputs
+        else:
+            z = self.outputs(w)
         with self.weights.scope(w):
             gradients, factors = self.curvature(z)
-        r = residuals(gradients, factors) if self.quadratic else tf.zeros([self._batch, 0], w.dtype)
+        layers = self.layers_near(w, factors, run)
+        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers)
 
-        def add_chunk(i, system, g):
-            x = self._slice(self.x, i)
-            S_t = self._cotangents(self._slice(factors, i))
-            J = self._jacobian_rows(w, x, tf.cast(S_t, w.dtype))
-            if self.quadratic:
-                r_chunk = tf.cast(tf.reshape(self._slice(r, i), [-1]), w.dtype)
-                g += tf.linalg.matvec(J, r_chunk, transpose_a=True)
-            else:
-                r_chunk = tf.zeros(tf.shape(J)[:1], w.dtype)
-                z_bar = tf.cast(_flat(self._slice(gradients, i)), w.dtype)
-                g += gradient(self._forward, w, x, z_bar)
-            return solver.add(system, J, r_chunk), g
+    def layers_near(self, w, factors, run=None):
+        """Function of a chunk's number to what the layers keep of it."""
 
-        empty = solver.empty(self.weights.size, w.dtype)
-        system, g = self._over_chunks(add_chunk, empty, tf.zeros_like(w))
-        penalty_gradient, penalty_curvature = self.penalty.derivatives(w)
-        if self.penalty.regularized:
-            root = tf.sqrt(penalty_curvature)
-            r_penalty = tf.math.divide_no_nan(penalty_gradient, root)
-            system = solver.add(system, tf.linalg.diag(root), r_penalty)
-            g += penalty_gradient
-        return Linearization(system, g, z, gradients, factors, penalty_gradient, penalty_curvature)
+        def layers(i):
+            of_chunk = run or self.jacobian.run(w, self.slice(self.x, i))
+            return self.jacobian.data(of_chunk, self._cotangents(self.slice(factors, i)))
+
+        if self.one_chunk:
+            data = layers(0)
+            return lambda i: data
+        return layers
+
+    def accumulate(self, solver, near_w, w):
+        """The solver's system, and `J^T r`, of all rows of the batch."""
+        return solver.accumulate(self, near_w, w)
+
+    def agreed(self, values):
+        """Values on which all workers decide alike."""
+        return values
+
+    def differs_between_workers(self, data):
+        return False
+
+    def over_chunks(self, add_chunk, *totals):
+        """Goes over the batch in chunks: `add_chunk(i, *totals)` gives the next totals."""
+        if self.one_chunk:
+            return add_chunk(0, *totals)
+        return tf.while_loop(
+            lambda i, *_: i < self.num_chunks,
+            lambda i, *totals: (i + 1, *add_chunk(i, *totals)),
+            (0, *totals),
+        )[1:]
+
+    def transposed_rows(self, w, linearization, alpha):
+        """`J^T alpha` for one number a row, (batch * rows,)."""
+        alpha = tf.reshape(alpha, [-1, self.rows])
+        if self.one_chunk:
+            return self.jacobian.combination(linearization.layers(0), alpha)
+        v = [
+            tf.reshape(combined(form, factor, tf.cast(of_output, factor.dtype)), tf.shape(z))
+            for form, factor, of_output, z in zip(
+                self.curvature.forms,
+                linearization.output_factors,
+                tf.split(alpha, self._sizes, axis=1),
+                linearization.outputs,
+                strict=True,
+            )
+        ]
+        return self.vector_jacobian_product(w, v)
 
     def vector_jacobian_product(self, w, output_vectors):
         """`sum over the batch of v^T dz/dw` for v given like the outputs."""
-        v = _flat(output_vectors)
+        v = flat(output_vectors)
 
         def add_chunk(i, total):
-            v_chunk = tf.cast(self._slice(v, i), w.dtype)
-            return (total + gradient(self._forward, w, self._slice(self.x, i), v_chunk),)
+            with tf.GradientTape() as tape:
+                tape.watch(w)
+                outputs, _ = self._call_network(w, self.slice(self.x, i))
+                z = flat(outputs)
+            v_chunk = tf.cast(self.slice(v, i), z.dtype)
+            return (total + tape.gradient(z, w, v_chunk, unconnected_gradients="zero"),)
 
-        return self._over_chunks(add_chunk, tf.zeros_like(w))[0]
-
-    def _jacobian_rows(self, w, x, cotangents):
-        known_shapes = all(leaf.shape[1:].is_fully_defined() for leaf in tf.nest.flatten(x))
-        if known_shapes:
-            with unrolled(self.network):
-                return jacobian_rows(self._forward, w, x, cotangents)
-        side_by_side = not has_loops(self.network)
-        return jacobian_rows(self._forward, w, x, cotangents, side_by_side)
-
-    def _forward(self, w, x):
-        """Outputs of some examples, (examples, outputs)."""
-        # Not the traced function: inside it a vectorized map would make a copy of w an example.
-        outputs, _ = self._call_network(w, x)
-        return tf.cast(_flat(outputs), w.dtype)
+        return self.over_chunks(add_chunk, tf.zeros_like(w))[0]
 
     def _call_network(self, w, x):
         with self.weights.scope(w) as scope:
@@ -164,37 +198,26 @@ class Objective:
         """The flat list of outputs in the structure that the network returns."""
         return keras.tree.pack_sequence_as(self._structure, z)
 
-    def _slice(self, tensors, i):
-        if self._one_chunk:
+    def slice(self, tensors, i):
+        if self.one_chunk:
             return tensors
         start = i * self._chunk
         return tf.nest.map_structure(lambda t: t[start : start + self._chunk], tensors)
 
-    def _over_chunks(self, add_chunk, *totals):
-        if self._one_chunk:
-            return add_chunk(0, *totals)
-        return tf.while_loop(
-            lambda i, *_: i < self._num_chunks,
-            lambda i, *totals: (i + 1, *add_chunk(i, *totals)),
-            (0, *totals),
-        )[1:]
-
     def _run_in_chunks(self, w):
-        if self._one_chunk:
+        if self.one_chunk:
             return self._traced(w, self.x)
         specs = [*self._specs, *self._mask_specs]
         arrays = [
-            tf.TensorArray(
-                spec.dtype, self._num_chunks, infer_shape=False, element_shape=spec.shape
-            )
+            tf.TensorArray(spec.dtype, self.num_chunks, infer_shape=False, element_shape=spec.shape)
             for spec in specs
         ]
 
         def run_chunk(i, *arrays):
-            outputs, masks = self._traced(w, self._slice(self.x, i))
+            outputs, masks = self._traced(w, self.slice(self.x, i))
             return tuple(a.write(i, t) for a, t in zip(arrays, [*outputs, *masks], strict=True))
 
-        arrays = self._over_chunks(run_chunk, *arrays)
+        arrays = self.over_chunks(run_chunk, *arrays)
         tensors = [
             tf.ensure_shape(array.concat(), spec.shape)
             for array, spec in zip(arrays, specs, strict=True)
@@ -204,9 +227,8 @@ class Objective:
     def _cotangents(self, factors):
         """`S^T` over all outputs side by side, (examples, rows, outputs)."""
         blocks = []
-        before, after = 0, sum(spec.shape[1:].num_elements() for spec in self._specs)
-        for form, factor, spec in zip(self.curvature.forms, factors, self._specs, strict=True):
-            size = spec.shape[1:].num_elements()
+        before, after = 0, self.rows
+        for form, factor, size in zip(self.curvature.forms, factors, self._sizes, strict=True):
             after -= size
             rows = cotangents(form, factor)
             blocks.append(tf.pad(rows, [[0, 0], [0, 0], [before, after]]))
@@ -214,6 +236,6 @@ class Objective:
         return tf.concat(blocks, axis=1)
 
 
-def _flat(tensors):
+def flat(tensors):
     """(batch, outputs) of a list of (batch, ...)."""
     return tf.concat([tf.reshape(t, [tf.shape(t)[0], -1]) for t in tensors], axis=1)

@@ -62,6 +62,8 @@ _BY_FUNCTION = {
 }
 # Keras clips probabilities here before it takes their logarithm.
 _SMALLEST_PROBABILITY = 1e-7
+# Entries of S below this part of the largest are too small to divide a gradient by.
+_LEAST_SLOPE = 1e-3
 
 
 def curvature_form(loss):
@@ -174,6 +176,20 @@ def cotangents(form, factor):
     return tf.reshape(placed, [-1, positions * classes, positions * classes])
 
 
+def combined(form, factor, r):
+    """`S r` for one number a row, (examples, rows); (examples, outputs)."""
+    if form == DENSE:
+        return tf.linalg.matvec(factor, r)
+    flat = tf.reshape(factor, [-1, factor.shape[1:].num_elements()])
+    if form != SOFTMAX:
+        return flat * r
+    root_c = tf.norm(factor, axis=-1, keepdims=True)
+    q = tf.math.divide_no_nan(factor, root_c)
+    r = tf.reshape(r, tf.shape(factor))
+    along_q = tf.reduce_sum(q * r, axis=-1, keepdims=True)
+    return tf.reshape(factor * (r - q * along_q), tf.shape(flat))
+
+
 def residuals(gradients, factors):
     """`r = S^-1 g` of the quadratic form, (batch, outputs); zero where the weight is zero."""
     flat = [
@@ -181,6 +197,39 @@ def residuals(gradients, factors):
         for g, s in zip(gradients, factors, strict=True)
     ]
     return tf.concat(flat, axis=1)
+
+
+def residuals_and_rest(forms, gradients, factors):
+    """`g = S r + rest` for losses of any form.
+
+    Where the curvature (almost) vanishes and the gradient does not, as in the straight part of
+    Huber's loss, no residual can stand for the gradient: it stays in the rest.
+
+    Returns:
+        r, (batch, rows), and the rests, like the outputs.
+    """
+    flat, rests = [], []
+    for form, g, factor in zip(forms, gradients, factors, strict=True):
+        if form == DENSE:
+            batch = tf.shape(g)[0]
+            g_flat = tf.reshape(g, [batch, -1])
+            eigenvalues = tf.reduce_sum(factor**2, axis=1)
+            r = tf.linalg.matvec(factor, g_flat, transpose_a=True)
+            r = tf.where(_steep(tf.sqrt(eigenvalues)), tf.math.divide_no_nan(r, eigenvalues), 0.0)
+            rest = tf.reshape(g_flat - tf.linalg.matvec(factor, r), tf.shape(g))
+        else:
+            usable = _steep(factor)
+            if form == SOFTMAX:  # g sums to zero over the classes, so they go together
+                usable = tf.reduce_all(usable, axis=-1, keepdims=True)
+            r = tf.where(usable, tf.math.divide_no_nan(g, factor), 0.0)
+            rest = tf.where(usable, tf.zeros_like(g), g)
+        flat.append(tf.reshape(r, [tf.shape(g)[0], -1]))
+        rests.append(rest)
+    return tf.concat(flat, axis=1), rests
+
+
+def _steep(factor):
+    return factor > _LEAST_SLOPE * tf.reduce_max(factor)
 
 
 def _reference(form, z):

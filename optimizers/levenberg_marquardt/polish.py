@@ -20,19 +20,16 @@ def polish(objective, w):
         return go_on & (k <= MOST_STEPS)
 
     def body(k, w, smallest, candidate, _):
-        linearization = objective.linearize(candidate, solver)
+        linearization = solver.linearize(objective, candidate)
         T = linearization.system
         size = tf.norm(solver.projected_residual(T))
         s, _ = solver.step(T, linearization.gradient, tf.zeros([], w.dtype))
         better = (size < WORTHWHILE * smallest) & solver.is_full_rank(T)
         better &= tf.reduce_all(tf.math.is_finite(s))
-        return (
-            k + tf.cast(better, k.dtype),
-            tf.where(better, candidate, w),
-            tf.where(better, size, smallest),
-            candidate + s,
-            better,
-        )
+        k += tf.cast(better, k.dtype)
+        best = tf.where(better, candidate, w)
+        smallest = tf.where(better, size, smallest)
+        return objective.agreed((k, best, smallest, candidate + s, better))
 
     # The first pass takes w itself, whose projected gradient is the one to beat.
     start = (0, w, tf.constant(float("inf"), w.dtype), w, True)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from .convergence import is_converged
 from .damping_rules import Attempt, DampingState
 from .gain_ratio import SMALLEST_GAIN, gain_ratio, reduction
-from .geodesic_acceleration import LARGEST_RATIO, acceleration_gradient
+from .geodesic_acceleration import LARGEST_RATIO
 
 
 class Found(NamedTuple):
@@ -39,7 +39,7 @@ def search(
     Args:
         objective: The `Objective` of the batch.
         linearization: Of the objective at w.
-        model: Its `ScaledModel`.
+        model: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
         w: The weights, (weights,).
         loss: F(w).
         rule: Damping rule.
@@ -49,25 +49,23 @@ def search(
         accelerate: Whether to add the geodesic acceleration.
     """
     weights = objective.weights
-    weights_length = tf.norm(model.D * w)
+    weights_length = model.length_of_weights()
 
     def attempt(found):
-        s, state = rule.propose(found.state, model.step, model.g)
-        direction = s
+        candidate, length, state = rule.propose(found.state, model)
+        direction = model.direction(candidate)
         if accelerate:
-            direction += _acceleration(objective, linearization, model, w, s, state.damping)
-        trial = weights.constrain(w + direction / model.D)
+            direction += _acceleration(model, candidate, length, state.damping)
+        trial = weights.constrain(w + direction)
         z = objective.outputs(trial)
         # What is promised is promised for the plain step, or for what a constraint leaves of it.
-        moved = (trial - w) * model.D if weights.constrained else s
-        predicted = model.predicted_reduction(moved)
+        along_g, predicted = model.promise(model.after_constraints(candidate, trial - w))
         trial_loss = objective.loss(trial, z)
         gained = reduction(objective, linearization, w, trial, z, loss, trial_loss)
         rho = gain_ratio(gained, predicted)
         accepted = (rho > SMALLEST_GAIN) & tf.reduce_all(tf.math.is_finite(trial))
-        length = tf.norm(s)
-        outcome = Attempt(rho, length, tf.tensordot(model.g, moved, 1), gained)
-        return Found(
+        outcome = Attempt(rho, length, along_g, gained)
+        found = Found(
             attempts=found.attempts + 1,
             accepted=accepted,
             converged=is_converged(
@@ -81,6 +79,7 @@ def search(
             state=rule.update(state, outcome, accepted),
             gain_ratio=rho,
         )
+        return objective.agreed(found)
 
     def unfinished(found):
         return (found.attempts < most_attempts) & ~found.accepted & ~found.converged
@@ -94,9 +93,8 @@ def search(
     )
 
 
-def _acceleration(objective, linearization, model, w, s, damping):
-    """Half the geodesic acceleration, scaled; zero where it is not to be trusted."""
-    b = acceleration_gradient(objective, linearization, w, s / model.D)
-    a = model.correction(b, damping)
-    trusted = tf.norm(a) <= LARGEST_RATIO * tf.norm(s)
+def _acceleration(model, candidate, length, damping):
+    """Half the geodesic acceleration; zero where it is not to be trusted."""
+    a, length_of_a = model.acceleration(candidate, damping)
+    trusted = length_of_a <= LARGEST_RATIO * length
     return tf.where(trusted, a / 2, tf.zeros_like(a))

@@ -23,6 +23,28 @@ def step(damping):
     return -np.linalg.solve(A + damping * np.eye(5), G)
 
 
+class Model:
+    """As much of a solver's model as a rule asks for."""
+
+    def __init__(self, weights=None, first_finite=0.0):
+        self.weights = weights
+        self.first_finite = first_finite
+
+    def none(self):
+        return tf.zeros(5, tf.float64)
+
+    def gradient_length(self):
+        return tf.norm(tf.constant(G))
+
+    def length_of_weights(self):
+        return tf.norm(self.weights)
+
+    def solve(self, damping):
+        s, slope = solve(damping)
+        s, slope = (tf.where(damping >= self.first_finite, v, np.nan) for v in (s, slope))
+        return s, tf.norm(s), slope
+
+
 def solve(damping):
     matrix = tf.constant(A) + damping * tf.eye(5, dtype=tf.float64)
     s = -tf.linalg.solve(matrix, tf.constant(G)[:, None])[:, 0]
@@ -35,8 +57,9 @@ def test_secular_equation(radius, damping):
     """Wherever Newton begins, the step ends up as long as the region allows, to a tenth."""
     assert radius < np.linalg.norm(step(0.0))
     rule = RULES["trust_region"]
-    s, after = rule.propose(state(damping, radius=radius), solve, tf.constant(G))
+    s, length, after = rule.propose(state(damping, radius=radius), Model())
     np.testing.assert_allclose(np.linalg.norm(s), radius, rtol=0.1)
+    np.testing.assert_allclose(length, np.linalg.norm(s))
     np.testing.assert_allclose(s, step(after.damping.numpy()), rtol=1e-9)
     root = brentq(lambda x: np.linalg.norm(step(10.0**x)) - radius, -12, 12)
     assert abs(np.log10(after.damping) - root) < 0.5
@@ -44,30 +67,26 @@ def test_secular_equation(radius, damping):
 
 def test_step_that_fits_is_not_damped():
     radius = 2 * np.linalg.norm(step(0.0))
-    s, after = RULES["trust_region"].propose(state(3.0, radius=radius), solve, tf.constant(G))
+    s, _, after = RULES["trust_region"].propose(state(3.0, radius=radius), Model())
     assert after.damping == 0
     np.testing.assert_allclose(s, step(0.0), rtol=1e-9)
 
 
 def test_singular_matrix_is_damped():
     """A step of NaN at the first lambdas, as Cholesky answers, is no reason to stop."""
-
-    def singular(damping):
-        s, slope = solve(damping)
-        return tf.where(damping > 1e-13, s, np.nan), tf.where(damping > 1e-13, slope, np.nan)
-
-    s, _ = RULES["trust_region"].propose(state(radius=1.0), singular, tf.constant(G))
+    singular = Model(first_finite=1e-13)
+    s, *_ = RULES["trust_region"].propose(state(radius=1.0), singular)
     np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
 
 
 def test_first_radius_is_the_length_of_the_weights():
     rule, weights = RULES["trust_region"], tf.constant([3.0, 4.0], tf.float64)
-    begun = rule.begin(state(), solve, tf.constant(G), weights, None)
+    begun = rule.begin(state(), Model(weights), None)
     assert begun.radius == 5
-    assert rule.begin(begun, solve, tf.constant(G), 2 * weights, None).radius == 5
-    at_zero = rule.begin(state(), solve, tf.constant(G), 0 * weights, None)
+    assert rule.begin(begun, Model(2 * weights), None).radius == 5
+    at_zero = rule.begin(state(), Model(0 * weights), None)
     np.testing.assert_allclose(at_zero.radius, np.linalg.norm(G))
-    damped = rule.begin(state(), solve, tf.constant(G), weights, tf.constant(0.7, tf.float64))
+    damped = rule.begin(state(), Model(weights), tf.constant(0.7, tf.float64))
     np.testing.assert_allclose(damped.radius, np.linalg.norm(step(0.7)))
 
 
@@ -85,8 +104,8 @@ def test_radius_follows_the_gain_ratio():
 
 def test_nielsen():
     rule = RULES["nielsen"]
-    assert rule.begin(state(), solve, G, G, tf.constant(0.5, tf.float64)).damping == 0.5
-    assert rule.begin(state(2.0), solve, G, G, tf.constant(0.5, tf.float64)).damping == 2
+    assert rule.begin(state(), Model(), tf.constant(0.5, tf.float64)).damping == 0.5
+    assert rule.begin(state(2.0), Model(), tf.constant(0.5, tf.float64)).damping == 2
     np.testing.assert_allclose(rule.update(state(3.0), attempt(1.0), True).damping, 1)
     np.testing.assert_allclose(rule.update(state(3.0), attempt(0.5), True).damping, 3)
     first = rule.update(state(1.0), attempt(-1.0), False)

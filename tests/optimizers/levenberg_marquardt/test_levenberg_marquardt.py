@@ -11,7 +11,7 @@ from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LevenbergMarquardt
 from kerazoo.optimizers.levenberg_marquardt import gain_ratio as gain
 from kerazoo.optimizers.levenberg_marquardt.convergence import is_converged, is_stationary
-from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import acceleration_gradient
+from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import curvature_along
 from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
 from kerazoo.optimizers.levenberg_marquardt.objective import Objective
 from kerazoo.optimizers.levenberg_marquardt.polish import polish
@@ -48,9 +48,12 @@ def pieces(loss="mse", regularizer=None):
     def keras_loss(z):
         return model.compute_loss(X, Y, z, training=False)
 
-    return model, lambda: Objective(
-        network, weights, keras_loss, model._curvature_forms, tf.constant(X), 10**6
-    )
+    def objective():
+        made = Objective(network, weights, keras_loss, model._curvature_forms, tf.constant(X))
+        made.divide(10**6)
+        return made
+
+    return model, objective
 
 
 def decay(b):
@@ -74,7 +77,7 @@ def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
     @tf.function
     def run(w, trial):
         o = objective()
-        linearization = o.linearize(w, Cholesky(True))
+        linearization = Cholesky(True).linearize(o, w)
         z = o.outputs(trial)
         before, after = o.loss(w, linearization.outputs), o.loss(trial, z)
         reduction = gain.reduction(o, linearization, w, trial, z, before, after)
@@ -86,10 +89,12 @@ def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
         np.testing.assert_allclose(reduction, mse(w) - mse(w + s), rtol=1e-12)
         J, r = jacobian(w), decay(w) - Y
         predicted = -np.mean(2 * r * (J @ s)[:, None] + (J @ s)[:, None] ** 2)
-        D = tf.constant([3.0, 0.2], tf.float64)
-        scaled = ScaledModel(Cholesky(True), Near(A, g), D, None)
-        found = scaled.predicted_reduction(D * tf.constant(s))
-        np.testing.assert_allclose(found, predicted, rtol=1e-12)
+        D = np.array([3.0, 0.2])
+        scaled = ScaledModel(
+            Cholesky(True), objective(), tf.constant(w), Near(A, g), tf.constant(D)
+        )
+        np.testing.assert_allclose(scaled.promise(tf.constant(D * s))[1], predicted, rtol=1e-12)
+        np.testing.assert_allclose(scaled.direction(tf.constant(D * s)), s, rtol=1e-12)
         # A step so small that the losses agree in all digits still has its exact reduction.
         tiny = run(tf.constant(w), tf.constant(w + 1e-13 * s))
         np.testing.assert_allclose(tiny[0], -1e-13 * np.dot(g, s), rtol=1e-2)
@@ -109,7 +114,8 @@ def test_acceleration_is_the_second_derivative(float64):
     @tf.function
     def run(w, s):
         o = objective()
-        return acceleration_gradient(o, o.linearize(w, Cholesky(True)), w, s)
+        along = curvature_along(o, Cholesky(True).linearize(o, w), w, s)
+        return o.vector_jacobian_product(w, along)
 
     e = np.exp(-w[1] * X)
     second = -2 * X * e * s[0] * s[1] + X**2 * w[0] * e * s[1] ** 2
@@ -155,7 +161,6 @@ def test_polish_leaves_singular_problems_alone(float64):
             lambda z: model.compute_loss(X, Y, z, training=False),
             model._curvature_forms,
             tf.constant(X),
-            100,
         )
         return polish(o, w)
 

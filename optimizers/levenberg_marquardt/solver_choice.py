@@ -1,0 +1,171 @@
+"""Which solver a step takes with `solver="auto"`, and how much memory it may use.
+
+For n residuals and p weights:
+
+| solver     | multiplications                | numbers held, besides a chunk of rows |
+|------------|--------------------------------|---------------------------------------|
+| `cholesky` | n p^2 / 2 + p^3 / 3            | 3 p^2                                 |
+| `qr`       | 2 n p^2 + 2 p^3                | 6 p^2                                 |
+| `dual`     | n^2 c + n^3 / 3                | (4 + groups) n^2 + 10 p               |
+| `cg`       | 60 backward passes, about 6 p n each | 14 p                            |
+
+c is what the inner product of two rows of J costs over all layers (inputs + outputs of a dense
+one); there is one group, or with an L2 penalty one for each variable. A row takes p numbers with
+the first two, and what the layers keep of it with the others.
+
+The bound on all that is three quarters of the memory that is free when a step is traced.
+"""
+
+import os
+from typing import NamedTuple
+
+_SHARE_OF_FREE = 0.75
+# Chunks of rows beyond this would be no faster.
+_MOST_BYTES_OF_CHUNK = {"cholesky": 2**28, "qr": 2**28, "dual": 2**30, "cg": 2**30}
+_SHARE_OF_CHUNK = 0.25
+# Up to here QR costs little beside the Jacobian, and a step is too short for "dual" to pay.
+_FEW_WEIGHTS = 500
+# Beyond, "auto" leaves alone what factors a matrix as large as the weights are many.
+MOST_WEIGHTS_TO_FACTOR = 30_000
+
+
+class Problem(NamedTuple):
+    """Sizes that the choice depends on."""
+
+    rows: int  # n, as far as known
+    weights: int  # p
+    product_cost: int  # c
+    numbers_a_row: int  # that the layers keep
+    groups: int
+    double: bool  # precision
+    constrained: bool  # weights have constraints
+    replicas: int = 1  # that share the rows
+
+
+class Choice(NamedTuple):
+    solver: str
+    rows_at_a_time: int
+    reason: str
+
+
+def choose(solver, jacobian_rows, problem, free_bytes=None):
+    """The solver, the rows of J to hold at a time, and a sentence that says why.
+
+    Args:
+        solver: "auto" or a name.
+        jacobian_rows: "auto" or a number.
+        problem: The `Problem`.
+        free_bytes: Of memory. Default: what the machine says.
+
+    Raises:
+        ValueError: No solver, or not the one asked for, keeps the bound on memory, or it cannot
+            do what is asked for.
+    """
+    if problem.replicas > 1:
+        solver = _shared(solver, problem)
+    bound = _SHARE_OF_FREE * (_free_memory() if free_bytes is None else free_bytes)
+    needs = {name: _bytes_needed(name, jacobian_rows, problem, bound) for name in _NUMBERS}
+    possible = [name for name in needs if not (problem.constrained and name in ("dual", "cg"))]
+    if solver == "auto" and problem.weights > MOST_WEIGHTS_TO_FACTOR:
+        possible = [name for name in possible if name in ("dual", "cg")]
+    fitting = [name for name in possible if needs[name] <= bound]
+    sizes = f"{problem.rows} residuals, {problem.weights} weights"
+    if solver == "auto" and fitting:
+        chosen, why = _preferred(problem, fitting)
+    elif solver in fitting:
+        chosen, why = solver, "as asked for"
+    elif solver not in possible and solver != "auto":
+        raise ValueError(
+            f"`solver` {solver!r} cannot keep weights at the bounds of their constraints: use "
+            f"'cholesky' or leave the constraints out. Received: solver={solver!r}"
+        )
+    else:
+        least = min(possible or needs, key=needs.get) if solver == "auto" else solver
+        raise ValueError(
+            "This step needs more memory than three quarters of what is free, "
+            f"{_in_words(bound)}: {_in_words(needs[least])} with solver={least!r}. Use smaller "
+            "batches, fewer weights, fewer `jacobian_rows` or another solver. "
+            f"Received: solver={solver!r}, jacobian_rows={jacobian_rows!r}, {sizes}"
+        )
+    rows = _rows_at_a_time(chosen, jacobian_rows, problem, bound)
+    reason = f"{chosen} ({why}): {sizes}, at most {_in_words(needs[chosen])}"
+    return Choice(chosen, rows, reason)
+
+
+def _shared(solver, problem):
+    """The solver that all workers come to, whatever memory each of them has."""
+    too_large = solver == "auto" and problem.weights > MOST_WEIGHTS_TO_FACTOR
+    if solver in ("dual", "cg") or too_large:
+        raise ValueError(
+            "Several devices share the work of 'cholesky' and 'qr', which factor a matrix as large "
+            "as the weights are many. Use one of these for a smaller network, or one device. "
+            f"Received: solver={solver!r}, {problem.weights} weights, {problem.replicas} replicas"
+        )
+    if solver == "auto":
+        return "qr" if problem.double and problem.weights <= _FEW_WEIGHTS else "cholesky"
+    return solver
+
+
+def _preferred(problem, fitting):
+    if problem.double and problem.weights <= _FEW_WEIGHTS and "qr" in fitting:
+        return "qr", "float64 and few weights"
+    exact = [name for name in ("cholesky", "dual") if name in fitting]
+    if not exact:
+        return fitting[-1], "all others need more memory"
+    fewer = problem.rows < problem.weights and problem.weights > _FEW_WEIGHTS
+    if "cholesky" in exact and not (fewer and "dual" in exact):
+        few = (
+            "few weights" if problem.weights <= _FEW_WEIGHTS else "no fewer residuals than weights"
+        )
+        return "cholesky", few if "dual" in exact else "the other needs more memory"
+    chosen = min(exact, key=lambda name: _OPERATIONS[name](problem))
+    return chosen, "fewer multiplications"
+
+
+_OPERATIONS = {
+    "cholesky": lambda q: q.rows * q.weights**2 / 2 + q.weights**3 / 3,
+    "dual": lambda q: q.rows**2 * q.product_cost + q.rows**3 / 3,
+}
+_NUMBERS = {
+    "cholesky": lambda q: 3 * q.weights**2,
+    "qr": lambda q: 6 * q.weights**2,
+    "dual": lambda q: (4 + q.groups) * q.rows**2 + 10 * q.weights,
+    "cg": lambda q: 14 * q.weights,
+}
+
+
+def _numbers_of_a_row(solver, problem):
+    written_out = problem.weights if solver in ("cholesky", "qr") else 0
+    return problem.numbers_a_row + written_out
+
+
+def _rows_at_a_time(solver, jacobian_rows, problem, bound):
+    if jacobian_rows != "auto":
+        return jacobian_rows
+    of_chunk = min(_SHARE_OF_CHUNK * bound, _MOST_BYTES_OF_CHUNK[solver])
+    return max(1, int(of_chunk // (_width(problem) * _numbers_of_a_row(solver, problem))))
+
+
+def _bytes_needed(solver, jacobian_rows, problem, bound):
+    rows = _rows_at_a_time(solver, jacobian_rows, problem, bound)
+    # "dual" holds two chunks where there is more than one.
+    chunk = min(problem.rows, 2 * rows) * _numbers_of_a_row(solver, problem)
+    return _width(problem) * (_NUMBERS[solver](problem) + chunk)
+
+
+def _width(problem):
+    return 8 if problem.double else 4
+
+
+def _free_memory():
+    try:
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":") for line in file)
+        return 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**21
+        return pages * (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) // 2
+
+
+def _in_words(count):
+    return f"{count / 2**30:.2g} GiB" if count >= 2**28 else f"{count / 2**20:.2g} MiB"
