@@ -1,8 +1,8 @@
 import keras
-from keras import ops
 
 from .._arguments import positive_integer
 from ._axis import axis_argument, axis_from_front
+from ._pieces import largest_piece
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -57,14 +57,7 @@ class Maxout(keras.layers.Layer):
         self._feature_axis(input_shape)
 
     def call(self, inputs):
-        axis = self._feature_axis(inputs.shape)
-        shape = ops.shape(inputs)
-        pieces = shape[axis] // self.num_units
-        # (..., features, ...) -> (..., pieces, num_units, ...)
-        grouped = ops.reshape(inputs, (*shape[:axis], pieces, self.num_units, *shape[axis + 1 :]))
-        # Eagerly `ops.max` refuses a tensor without elements, such as an empty batch, unless it is
-        # told where to start.
-        return ops.max(grouped, axis=axis, initial=0 if 0 in grouped.shape else None)
+        return largest_piece(inputs, self.num_units, self._feature_axis(inputs.shape))
 
     def compute_mask(self, inputs, previous_mask):
         if previous_mask is None or self._feature_axis(inputs.shape) < len(previous_mask.shape):

@@ -3,6 +3,8 @@
 from . import forecasting, reinforcement_learning
 from .forecasting import StatefulLSTMForecaster, pack_series
 from .least_squares import LeastSquares
+from .maxout_network import MaxoutNetwork
+from .prelu_network import PReLUNetwork
 from .reinforcement_learning import (
     ActorCritic,
     RecurrentQNetwork,
@@ -13,11 +15,17 @@ from .reinforcement_learning import (
     n_step_returns,
     soft_update,
 )
+from .residual_network import ResidualNetwork
+from .seed_report import SeedReport, seed_report
 
 __all__ = [
     "ActorCritic",
     "LeastSquares",
+    "MaxoutNetwork",
+    "PReLUNetwork",
     "RecurrentQNetwork",
+    "ResidualNetwork",
+    "SeedReport",
     "StatefulLSTMForecaster",
     "TargetNetwork",
     "discounted_returns",
@@ -27,5 +35,6 @@ __all__ = [
     "n_step_returns",
     "pack_series",
     "reinforcement_learning",
+    "seed_report",
     "soft_update",
 ]

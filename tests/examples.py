@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from kerazoo import layers, losses, models, optimizers
+from kerazoo import initializers, layers, losses, models, optimizers
 from kerazoo.models import forecasting
 
 
@@ -52,9 +52,27 @@ EXAMPLES = {
     forecasting.LinearAutoregression: Plain(lambda: forecasting.LinearAutoregression(2)),
     forecasting.SeasonalNaive: Plain(lambda: forecasting.SeasonalNaive(2)),
     models.StatefulLSTMForecaster: Plain(lambda: models.StatefulLSTMForecaster(units=(3, 2))),
+    initializers.ActivationNormal: Plain(lambda: initializers.ActivationNormal("prelu", 0.1)),
+    initializers.ChronoBias: Plain(lambda: initializers.ChronoBias(60)),
+    initializers.ConvTransposeHeNormal: Plain(lambda: initializers.ConvTransposeHeNormal((2, 3))),
+    initializers.DeltaOrthogonal: Plain(lambda: initializers.DeltaOrthogonal(2.0, seed=1)),
+    initializers.DepthwiseHeNormal: Plain(lambda: initializers.DepthwiseHeNormal(seed=1)),
+    initializers.EfficientNetConvKernel: Plain(lambda: initializers.EfficientNetConvKernel(1)),
+    initializers.EfficientNetDenseKernel: Plain(lambda: initializers.EfficientNetDenseKernel(1)),
+    initializers.MaxoutNormal: Plain(lambda: initializers.MaxoutNormal(3)),
+    initializers.PerGateOrthogonal: Plain(lambda: initializers.PerGateOrthogonal(1.5)),
+    initializers.PriorBias: Plain(lambda: initializers.PriorBias([0.5, -1.0])),
+    initializers.ResidualNormal: Plain(lambda: initializers.ResidualNormal(50)),
+    initializers.SignalReport: Plain(
+        lambda: initializers.signal_propagation(network(), np.ones((3, 2)))
+    ),
+    initializers.TransferReport: Plain(lambda: initializers.TransferReport([], [], [], [])),
     layers.InitialState: Layer(lambda **kw: layers.InitialState(5, mode="learned", **kw), (4, 2)),
     layers.Maxout: Layer(lambda **kw: layers.Maxout(3, **kw), (4, 12)),
+    layers.MaxoutConv2D: Layer(lambda **kw: layers.MaxoutConv2D(3, 2, 3, **kw), (5, 6, 2)),
+    layers.MaxoutDense: Layer(lambda **kw: layers.MaxoutDense(3, 2, **kw), (4, 5)),
     layers.PReLU: Layer(lambda **kw: layers.PReLU(**kw), (4, 5)),
+    layers.SkipInit: Layer(lambda **kw: layers.SkipInit(0.5, **kw), (4, 5)),
     losses.A2CActorLoss: Loss(
         lambda **kw: losses.A2CActorLoss("gaussian", **kw),
         RNG.uniform(1, 2, size=(3, 4, 3)),
@@ -74,6 +92,10 @@ EXAMPLES = {
     models.ActorCritic: Plain(lambda: models.ActorCritic(3, {"low": [0.0], "high": [1.0]})),
     models.RecurrentQNetwork: Plain(lambda: models.RecurrentQNetwork(3, 2, units=4, memory=False)),
     models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
+    models.MaxoutNetwork: Plain(lambda: models.MaxoutNetwork((4, 4, 1), 3, (2, 3), (4,))),
+    models.PReLUNetwork: Plain(lambda: models.PReLUNetwork((4, 4, 1), 3, (2, 3))),
+    models.SeedReport: Plain(lambda: models.SeedReport([0, 1], {"a": [0.1, 0.3]})),
+    models.ResidualNetwork: Plain(lambda: models.ResidualNetwork((4, 4, 1), 3, 2, 4, "fixup")),
     models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
     optimizers.LeastSquaresProblem: Plain(
         lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 
 from ..._arguments import positive_integer
+from ..._pictures import import_pyplot
 from ._read_series import read_series
 from .linear_autoregression import LinearAutoregression
 from .mase import mase
@@ -125,15 +126,6 @@ def _or_nan(measure, *arguments):
 def _mean(values):
     known = values[np.isfinite(values)]
     return known.mean() if len(known) else np.nan
-
-
-def import_pyplot():
-    """matplotlib.pyplot, or one sentence with what to install."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib: pip install 'kerazoo[plot]'") from error
-    return pyplot
 
 
 def roll_origin(model, series, horizon, start, stride, fit_arguments, season_length, verbose):

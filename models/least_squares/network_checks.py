@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ...optimizers.levenberg_marquardt.network_layers import layers_of
+from ..._layers_inside import layers_of
 
 # Under training=True these do something that they do not do under training=False.
 _RATES = ("rate", "dropout", "recurrent_dropout", "stddev")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from .network_layers import layers_of
+from ..._layers_inside import layers_of
 
 # A batch size that no other axis has by accident: it tells the tensors that hold a batch.
 _BATCH = 1021

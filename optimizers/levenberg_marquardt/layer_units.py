@@ -24,8 +24,8 @@ import math
 import keras
 import tensorflow as tf
 
+from ..._layers_inside import layers_of
 from .layer_calls import holds_batch, tensors_of
-from .network_layers import layers_of
 
 layers = keras.layers
 

@@ -1,3 +1,5 @@
+"""The layers that a model is made of, for rooms that look inside built models."""
+
 import keras
 
 

@@ -1,0 +1,162 @@
+"""The constant prediction that is best for the targets, by the kind of loss."""
+
+import numpy as np
+
+KINDS = {
+    "binary_crossentropy": "binary_crossentropy",
+    "BinaryCrossentropy": "binary_crossentropy",
+    "categorical_crossentropy": "categorical_crossentropy",
+    "CategoricalCrossentropy": "categorical_crossentropy",
+    "sparse_categorical_crossentropy": "sparse_categorical_crossentropy",
+    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
+    "mse": "mse",
+    "mean_squared_error": "mse",
+    "MeanSquaredError": "mse",
+    "mae": "mae",
+    "mean_absolute_error": "mae",
+    "MeanAbsoluteError": "mae",
+    "poisson": "poisson",
+    "Poisson": "poisson",
+}
+CROSS_ENTROPIES = (
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+)
+
+
+def loss_kind(name):
+    """The name that all spellings of a loss share."""
+    if name not in KINDS:
+        raise ValueError(
+            "`loss` must be one whose best constant prediction is known: "
+            f"{sorted(set(KINDS.values()))}. Received: loss={name!r}"
+        )
+    return KINDS[name]
+
+
+def best_constant(
+    y, kind, smoothing=1.0, sample_weight=None, class_weight=None, units=None, label_smoothing=0.0
+):
+    """Rates, a mean, or a median: float64 (units,).
+
+    `units` is the size of the targets' last axis, or for sparse labels the number of classes. None
+    reads both off the targets, in which a rank of 1 then means one unit.
+    """
+    y = np.asarray(y)
+    if y.size == 0 or y.dtype.kind not in "biuf":
+        raise ValueError(
+            f"`y` must be numbers, at least one. Received: shape {y.shape}, dtype {y.dtype}"
+        )
+    y = y.astype("float64")
+    if not np.isfinite(y).all():
+        raise ValueError(f"`y` must be finite. Received: {np.sum(~np.isfinite(y))} NaN or infinite")
+    smoothing = _not_negative("smoothing", smoothing)
+    sparse = kind == "sparse_categorical_crossentropy"
+    rows = _rows(y, 1 if sparse else units)
+    weights = _row_weights(y, len(rows), sample_weight, class_weight)
+    if sparse:
+        rows = _one_hot(rows, units)
+    if kind in CROSS_ENTROPIES and (rows.min() < 0 or rows.max() > 1):
+        raise ValueError(
+            f"`y` must lie in [0, 1] for {kind}. Received: from {rows.min()} to {rows.max()}"
+        )
+    if kind == "mae":
+        return np.array([_weighted_median(column, weights) for column in rows.T])
+    if kind in CROSS_ENTROPIES:  # so that `smoothing` means the same whatever the weights' scale
+        weights = weights / weights.mean()
+    total = weights @ rows  # (units,)
+    count = weights.sum()
+    if kind == "binary_crossentropy":
+        p = (total + smoothing) / (count + 2 * smoothing)
+        p = p * (1 - label_smoothing) + label_smoothing / 2
+    elif kind in CROSS_ENTROPIES:
+        p = (total + smoothing) / (total.sum() + len(total) * smoothing)
+        p = p * (1 - label_smoothing) + label_smoothing / len(p)
+    else:
+        if kind == "poisson" and total.min() <= 0:
+            raise ValueError(
+                "`y` must have a mean above 0 in every unit for poisson. "
+                f"Received: means {total / count}"
+            )
+        return total / count
+    if p.min() <= 0 or (kind == "binary_crossentropy" and p.max() >= 1):
+        raise ValueError(
+            "`smoothing` must be above 0 where a class is absent: its prior log-odds are infinite. "
+            f"Received: smoothing={smoothing}, rates {p}"
+        )
+    return p
+
+
+def log_odds(p):
+    return np.log(p) - np.log1p(-p)
+
+
+def _rows(y, units):
+    """(rows, units): every axis but the last is one of examples."""
+    if units is None:
+        units = 1 if y.ndim < 2 else y.shape[-1]
+    if y.ndim and y.shape[-1] == units and y.ndim > 1:
+        return y.reshape(-1, units)
+    if units != 1:
+        raise ValueError(
+            f"`y` must have {units} values on its last axis, one for each output unit. "
+            f"Received: shape {y.shape}"
+        )
+    return y.reshape(-1, 1)
+
+
+def _one_hot(rows, classes):
+    labels = rows[:, 0].astype(int)
+    classes = labels.max() + 1 if classes is None else classes
+    if (labels != rows[:, 0]).any() or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"`y` must be class labels from 0 to {classes - 1} for sparse_categorical_crossentropy."
+            f" Received: from {rows.min()} to {rows.max()}"
+        )
+    return np.eye(classes)[labels]
+
+
+def _row_weights(y, rows, sample_weight, class_weight):
+    weights = np.ones(rows)
+    if class_weight is not None:
+        # As Keras reads classes: the position of the largest, or the only value as a label.
+        wide = y.ndim > 1 and y.shape[-1] > 1
+        labels = np.argmax(y, axis=-1) if wide else np.round(y)
+        labels = labels.astype(int).reshape(-1)
+        if len(labels) != rows:  # sparse labels of a sequence, whose last axis is time
+            labels = np.round(y).astype(int).reshape(-1)
+        weights = weights * np.array([class_weight.get(label, 1.0) for label in labels])
+    if sample_weight is not None:
+        sample_weight = np.asarray(sample_weight, "float64")
+        # Weights of whole examples hold for each of their rows.
+        if sample_weight.size == 0 or rows % sample_weight.size:
+            raise ValueError(
+                f"`sample_weight` must have one value for each example of `y`. "
+                f"Received: shape {sample_weight.shape}, y.shape={y.shape}"
+            )
+        weights = weights * np.repeat(sample_weight.reshape(-1), rows // sample_weight.size)
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
+        raise ValueError(
+            "`sample_weight` and `class_weight` must be finite, not negative, and not all 0. "
+            f"Received: from {weights.min()} to {weights.max()}"
+        )
+    return weights
+
+
+def _weighted_median(values, weights):
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    middle = np.searchsorted(below, below[-1] / 2)
+    if below[middle] == below[-1] / 2:  # Everything between two values is a median: the midpoint.
+        above = order[np.flatnonzero(below > below[middle])[0]]
+        return (values[order[middle]] + values[above]) / 2
+    return values[order[middle]]
+
+
+def _not_negative(name, value):
+    if isinstance(value, bool) or not np.isscalar(value) or not 0 <= value < np.inf:
+        raise ValueError(
+            f"`{name}` must be a finite number, not below 0. Received: {name}={value!r}"
+        )
+    return float(value)

@@ -1,0 +1,155 @@
+import keras
+from keras import ops
+
+from .._arguments import positive_integer
+from ._maxout_layer import MaxoutLayer
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class MaxoutConv2D(MaxoutLayer):
+    """A convolution whose filters are each the largest of several linear pieces.
+
+    `output[..., f] = max over p of (conv(inputs, kernel) + bias)[..., p * filters + f]`
+
+    `MaxoutDense` at every pixel: `pieces` times the weights of a `Conv2D`, and no activation of
+    its own. Goodfellow et al. take the largest over a pooling window as well: follow it with
+    `MaxPooling2D`. Start it with `kernel_initializer=kerazoo.initializers.MaxoutNormal(pieces)`.
+
+    Args:
+        filters: Positive integer, the number of output channels.
+        pieces: Positive integer, linear pieces a filter. 2 to 4 are usual.
+        kernel_size: Positive integer, or two of them.
+        strides: Positive integer, or two of them. Default 1.
+        padding: `"valid"` (default) or `"same"`.
+        data_format: `"channels_last"`, `"channels_first"`, or `None` (default): Keras's setting.
+        dilation_rate: Positive integer, or two of them. Default 1.
+        use_bias: Boolean, one bias a piece. Default `True`.
+        kernel_initializer: Default `"glorot_uniform"`.
+        bias_initializer: Default `"zeros"`.
+        kernel_regularizer: Or `None`; likewise `bias_regularizer` and `activity_regularizer`.
+        kernel_constraint: Or `None`; likewise `bias_constraint`.
+        **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, rows, columns, channels)`, or channels second with `"channels_first"`.
+
+    Output shape: as of `Conv2D(filters, kernel_size, ...)`. Masks are not supported.
+
+    Weights: `kernel` `(*kernel_size, channels, pieces * filters)`, `bias` `(pieces * filters,)`;
+    piece p of filter f is channel `p * filters + f`, as in `Conv2D` followed by `Maxout(filters)`.
+
+    Raises:
+        ValueError: a number is not a positive integer, `padding` or `data_format` is none of the
+            two, or the number of channels is unknown.
+
+    Example:
+
+    >>> layer = kerazoo.layers.MaxoutConv2D(8, pieces=2, kernel_size=3, padding="same")
+    >>> layer(np.ones((1, 28, 28, 1))).shape
+    TensorShape([1, 28, 28, 8])
+
+    References:
+        Goodfellow et al., 2013, Maxout Networks, https://arxiv.org/abs/1302.4389
+    """
+
+    def __init__(
+        self,
+        filters,
+        pieces,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(
+            positive_integer("filters", filters),
+            pieces,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
+        )
+        if padding not in ("valid", "same"):
+            raise ValueError(f"`padding` must be 'valid' or 'same'. Received: padding={padding!r}")
+        data_format = data_format or keras.config.image_data_format()
+        if data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                "`data_format` must be 'channels_last' or 'channels_first'. "
+                f"Received: data_format={data_format!r}"
+            )
+        self.filters = self.num_units
+        self.kernel_size = _two("kernel_size", kernel_size)
+        self.strides = _two("strides", strides)
+        self.padding = padding
+        self.data_format = data_format
+        self.dilation_rate = _two("dilation_rate", dilation_rate)
+        self.unit_axis = -1 if data_format == "channels_last" else 1
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        channels = input_shape[self.unit_axis]
+        if channels is None:
+            raise ValueError(
+                "The number of channels must be known. "
+                f"Received: input_shape={tuple(input_shape)}, data_format={self.data_format!r}"
+            )
+        self.add_kernel_and_bias(*self.kernel_size, channels)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.unit_axis: channels})
+
+    def call(self, inputs):
+        z = ops.conv(
+            inputs,
+            self.kernel,
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+        if self.bias is not None:
+            z = z + (self.bias if self.unit_axis == -1 else ops.reshape(self.bias, (-1, 1, 1)))
+        return self.activation(z)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        first = 1 if self.data_format == "channels_last" else 2
+        for i, (size, stride, dilation) in enumerate(
+            zip(self.kernel_size, self.strides, self.dilation_rate, strict=True), start=first
+        ):
+            if shape[i] is not None:
+                reach = 0 if self.padding == "same" else (size - 1) * dilation
+                shape[i] = (shape[i] - reach - 1) // stride + 1
+        shape[self.unit_axis] = self.filters
+        return tuple(shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": self.data_format,
+            "dilation_rate": self.dilation_rate,
+        }
+
+
+def _two(name, value):
+    if not isinstance(value, (tuple, list)):
+        return (positive_integer(name, value),) * 2
+    if len(value) != 2:
+        raise ValueError(f"`{name}` must be one integer or two. Received: {name}={value!r}")
+    return tuple(positive_integer(name, number) for number in value)

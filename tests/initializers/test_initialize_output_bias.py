@@ -1,0 +1,225 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy.special import expit, softmax
+
+from kerazoo.initializers import initialize_output_bias
+from kerazoo.layers import MaxoutDense
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 5)).astype("float32")
+RARE = (RNG.uniform(size=(400, 1)) < 0.02).astype("float32")
+LABELS = RNG.choice(3, size=400, p=[0.8, 0.15, 0.05])
+ONE_HOT = np.eye(3, dtype="float32")[LABELS]
+MONEY = RNG.gamma(2.0, 75.0, size=(400, 1)).astype("float32")
+
+
+def network(units, activation=None, **arguments):
+    head = layers.Dense(units, activation, name="head", **arguments)
+    return keras.Sequential([keras.Input((5,)), layers.Dense(8, "relu"), head])
+
+
+LOGITS = {"from_logits": True}
+CASES = {
+    "sigmoid": (1, "sigmoid", "binary_crossentropy", RARE),
+    "logits": (1, None, keras.losses.BinaryCrossentropy(from_logits=True), RARE),
+    "several labels": (3, "sigmoid", "binary_crossentropy", ONE_HOT),
+    "softmax": (3, "softmax", "categorical_crossentropy", ONE_HOT),
+    "class logits": (3, None, keras.losses.CategoricalCrossentropy(**LOGITS), ONE_HOT),
+    "labels": (3, "softmax", "sparse_categorical_crossentropy", LABELS),
+    "label logits": (3, None, keras.losses.SparseCategoricalCrossentropy(**LOGITS), LABELS),
+    "label smoothing": (
+        3,
+        "softmax",
+        keras.losses.CategoricalCrossentropy(label_smoothing=0.2),
+        ONE_HOT,
+    ),
+    "mse": (1, None, "mse", MONEY),
+    "mse through softplus": (1, "softplus", "mse", MONEY),
+    "mse of a flat array": (1, None, "mse", MONEY[:, 0]),
+    "mse through a sigmoid": (1, "sigmoid", "mse", RARE),
+    "mse through tanh": (1, "tanh", "mse", RARE - 0.5),
+    "mae": (1, None, "mae", MONEY),
+    "poisson": (1, "exponential", "poisson", MONEY),
+    "poisson without activation": (1, None, "poisson", MONEY),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_other_constant_has_a_lower_loss(case):
+    """Moving the bias either way raises the compiled loss."""
+    units, activation, loss, y = CASES[case]
+    model = network(units, activation)
+    model.compile("sgd", loss)
+    initialize_output_bias(model, y, smoothing=0)
+    head = model.get_layer("head")
+    np.testing.assert_array_equal(head.kernel, np.zeros((8, units)))
+    best, lowest = head.bias.numpy(), model.evaluate(X, y, verbose=0)
+    for unit in range(units):
+        for step in (0.05, -0.05):
+            head.bias.assign(best + step * max(1, abs(best[unit])) * np.eye(units)[unit])
+            assert model.evaluate(X, y, verbose=0) > lowest
+
+
+def test_first_loss_is_the_entropy_of_the_base_rate():
+    model = network(1, "sigmoid")
+    model.compile("sgd", "binary_crossentropy")
+    initialize_output_bias(model, RARE)
+    p = RARE.mean()
+    entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
+    assert model.evaluate(X, RARE, verbose=0) == pytest.approx(entropy, rel=0.02)
+
+
+def test_report():
+    model = network(3, "softmax")
+    (row,) = initialize_output_bias(model, LABELS, "sparse_categorical_crossentropy", smoothing=0)
+    rates = np.bincount(LABELS) / 400
+    assert row[:3] == ("head", "sparse_categorical_crossentropy", "softmax")
+    np.testing.assert_allclose(row.prediction, rates)
+    np.testing.assert_allclose(softmax(row.bias), rates)
+    assert row.kernel_zeroed
+
+
+def test_kernel_is_kept_if_asked():
+    model = network(1, "sigmoid")
+    before = model.get_layer("head").kernel.numpy()
+    (row,) = initialize_output_bias(model, RARE, "binary_crossentropy", zero_kernel=False)
+    np.testing.assert_array_equal(model.get_layer("head").kernel, before)
+    assert not row.kernel_zeroed
+
+
+def test_a_name_without_activation_means_logits():
+    model = network(1)
+    (row,) = initialize_output_bias(model, RARE, "binary_crossentropy", smoothing=0)
+    assert expit(row.bias[0]) == pytest.approx(RARE.mean(), rel=1e-5)
+
+
+def test_weights_shift_the_rate():
+    weights = np.where(RARE[:, 0], 30.0, 1.0)
+    model = network(1, "sigmoid")
+    expected = np.average(RARE[:, 0], weights=weights)
+    for given in ({"sample_weight": weights}, {"class_weight": {0: 1.0, 1: 30.0}}):
+        (row,) = initialize_output_bias(model, RARE, "binary_crossentropy", True, 0, **given)
+        assert row.prediction[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        [layers.Dense(3, name="head"), layers.Softmax()],
+        [layers.Dense(3, name="head"), layers.Activation("softmax")],
+        [keras.Sequential([keras.Input((8,)), layers.Dense(3, "softmax", name="head")])],
+        [layers.Dense(4), keras.Sequential([keras.Input((4,)), layers.Dense(3)]), layers.Softmax()],
+    ],
+)
+def test_activations_apart_and_nested_models(tail):
+    x = inputs = keras.Input((5,))
+    for layer in [layers.Dense(8), *tail]:
+        x = layer(x)
+    model = keras.Model(inputs, x)
+    initialize_output_bias(model, ONE_HOT, "categorical_crossentropy", smoothing=0)
+    np.testing.assert_allclose(model(X[:1])[0], ONE_HOT.mean(axis=0), rtol=1e-5)
+
+
+def test_pixels_and_steps():
+    y = (RNG.uniform(size=(20, 6, 6, 1)) < 0.1).astype("float32")
+    image = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(1, 3, padding="same")])
+    (row,) = initialize_output_bias(image, y, "binary_crossentropy", smoothing=0)
+    assert row.prediction[0] == pytest.approx(y.mean(), rel=1e-6)
+    steps = keras.Sequential([keras.Input((9, 2)), layers.TimeDistributed(layers.Dense(3))])
+    labels = RNG.integers(3, size=(20, 9))
+    kind = "sparse_categorical_crossentropy"
+    (row,) = initialize_output_bias(steps, labels, kind, smoothing=0)
+    np.testing.assert_allclose(row.prediction, np.bincount(labels.ravel()) / 180)
+
+
+def two_outputs():
+    inputs = keras.Input((5,))
+    return keras.Model(
+        inputs,
+        [layers.Dense(1, "sigmoid", name="fraud")(inputs), layers.Dense(1, name="amount")(inputs)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("y", "loss"),
+    [
+        ([RARE, MONEY], ["binary_crossentropy", "mse"]),
+        ({"amount": MONEY, "fraud": RARE}, {"amount": "mse", "fraud": "binary_crossentropy"}),
+    ],
+)
+def test_several_outputs(y, loss):
+    model = two_outputs()
+    model.compile("sgd", loss)
+    fraud, amount = initialize_output_bias(model, y)
+    assert (fraud.layer, amount.layer) == ("fraud", "amount")
+    assert amount.bias[0] == pytest.approx(MONEY.mean(), rel=1e-5)
+
+
+def test_an_output_without_loss_stays():
+    model = two_outputs()
+    before = model.get_layer("fraud").get_weights()
+    (row,) = initialize_output_bias(model, {"amount": MONEY}, {"amount": "mse"})
+    assert row.layer == "amount"
+    np.testing.assert_equal(model.get_layer("fraud").get_weights(), before)
+
+
+def subclassed():
+    class Net(keras.Model):
+        pass
+
+    return Net()
+
+
+def shared_head():
+    inputs = [keras.Input((5,)), keras.Input((5,))]
+    head = layers.Dense(1)
+    return keras.Model(inputs, layers.Add()([head(x) for x in inputs]))
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (subclassed, {"loss": "mse"}, "functional or sequential model that is built"),
+        (lambda: network(1), {}, "`loss` is needed"),
+        (lambda: network(1), {"loss": "hinge"}, "`loss` must be one"),
+        (lambda: network(1, use_bias=False), {"loss": "mse"}, "a kernel and a bias"),
+        (lambda: network(1, "gelu"), {"loss": "mse"}, "at most one activation"),
+        (lambda: network(1, "sigmoid"), {"loss": "mse"}, "cannot give the best"),
+        (lambda: network(2), {"loss": "mse"}, "`y` must have 2 values"),
+        (lambda: network(1, "softmax"), {"loss": "binary_crossentropy"}, "not to a softmax"),
+        (
+            lambda: network(1),
+            {"loss": keras.losses.BinaryCrossentropy()},
+            "reads the outputs as probabilities",
+        ),
+        (
+            lambda: network(1, "sigmoid"),
+            {"loss": keras.losses.BinaryCrossentropy(from_logits=True)},
+            "reads the outputs as logits",
+        ),
+        (shared_head, {"loss": "mse"}, "a kernel and a bias"),
+        (two_outputs, {"loss": "mse"}, "`y` must be a list or dict"),
+        (
+            lambda: keras.Sequential([keras.Input((5,)), MaxoutDense(1, 2)]),
+            {"loss": "mse"},
+            "at most one activation",
+        ),
+    ],
+)
+def test_what_cannot_be_set_is_refused_and_kept(make, arguments, message):
+    model = make()
+    before = model.get_weights()
+    y = RARE if "binary" in str(arguments).lower() else MONEY
+    with pytest.raises(ValueError, match=message):
+        initialize_output_bias(model, y, **arguments)
+    np.testing.assert_equal(model.get_weights(), before)
+
+
+def test_a_later_output_that_fails_leaves_the_first():
+    model = two_outputs()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="must be finite"):
+        initialize_output_bias(model, [RARE, MONEY * np.nan], ["binary_crossentropy", "mse"])
+    np.testing.assert_equal(model.get_weights(), before)

@@ -1,0 +1,134 @@
+"""MaxoutDense and MaxoutConv2D: the layers of Keras followed by a NumPy maximum."""
+
+import checks
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerazoo.layers import Maxout, MaxoutConv2D, MaxoutDense
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(2, 9, 8, 3)).astype("float32")
+
+
+def largest(z, pieces):
+    """Piece p of unit u is at p * units + u."""
+    units = z.shape[-1] // pieces
+    return np.max([z[..., p * units : (p + 1) * units] for p in range(pieces)], axis=0)
+
+
+@pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 4, 6), (0, 6)])
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+def test_dense(pieces, shape, use_bias, jit_compile):
+    x = RNG.normal(size=shape).astype("float32")
+    layer = MaxoutDense(3, pieces, use_bias)
+    layer.build(shape)
+    checks.randomize(layer)
+    assert layer.kernel.shape == (6, pieces * 3)
+    run = layer if jit_compile is None else tf.function(layer, jit_compile=jit_compile)
+    z = x @ layer.kernel.numpy() + (layer.bias.numpy() if use_bias else 0)
+    np.testing.assert_allclose(run(tf.constant(x)), largest(z, pieces), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"padding": "same"},
+        {"strides": 2},
+        {"strides": (2, 3), "padding": "same"},
+        {"dilation_rate": (2, 1)},
+        {"kernel_size": (1, 2), "use_bias": False},
+        {"kernel_size": 4, "padding": "same"},
+    ],
+)
+def test_convolution(arguments):
+    arguments = {"kernel_size": 3, **arguments}
+    layer = MaxoutConv2D(5, 2, **arguments)
+    layer.build(IMAGES.shape)
+    checks.randomize(layer)
+    theirs = keras.layers.Conv2D(10, **arguments)
+    theirs.build(IMAGES.shape)
+    theirs.set_weights(layer.get_weights())
+    found = layer(IMAGES)
+    np.testing.assert_allclose(found, largest(theirs(IMAGES).numpy(), 2), rtol=1e-4, atol=1e-4)
+    assert layer.compute_output_shape(IMAGES.shape) == found.shape
+    assert layer.compute_output_shape((None, None, 8, 3))[:2] == (None, None)
+
+
+def test_channels_first_has_the_same_shapes_moved():
+    """TensorFlow convolves channels first on GPUs alone; the shapes and the maximum can be seen."""
+    layer = MaxoutConv2D(5, 2, 3, strides=2, data_format="channels_first")
+    layer.build((None, 3, 9, 8))
+    assert layer.kernel.shape == (3, 3, 3, 10)
+    assert layer.compute_output_shape((None, 3, 9, 8)) == (None, 5, 4, 3)
+    z = RNG.normal(size=(2, 4, 3, 10)).astype("float32")
+    found = layer.activation(tf.constant(np.moveaxis(z, -1, 1)))
+    np.testing.assert_array_equal(np.moveaxis(found, 1, -1), largest(z, 2))
+
+
+def test_is_dense_followed_by_maxout():
+    layer = MaxoutDense(3, 4)
+    layer.build((None, 6))
+    checks.randomize(layer)
+    dense = keras.layers.Dense(12)
+    dense.build((None, 6))
+    dense.set_weights(layer.get_weights())
+    x = RNG.normal(size=(5, 6)).astype("float32")
+    np.testing.assert_allclose(layer(x), Maxout(3)(dense(x)), rtol=1e-6)
+
+
+def test_gradients(float64):
+    checks.check_gradients(MaxoutDense(2, 3), RNG.normal(size=(3, 4)))
+    checks.check_gradients(MaxoutConv2D(2, 2, 2), RNG.normal(size=(2, 3, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (MaxoutDense, RNG.normal(size=(4, 6)).astype("float32")),
+        (lambda u, p, **kw: MaxoutConv2D(u, p, 3, **kw), IMAGES),
+    ],
+)
+def test_regularizers_and_constraints(layer, x):
+    names = ("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+    first = layer(
+        3,
+        2,
+        bias_initializer="ones",
+        kernel_constraint="non_neg",
+        bias_constraint=keras.constraints.NonNeg(),
+        **dict.fromkeys(names, "l2"),
+    )
+    second = type(first).from_config(first.get_config())
+    for made in (first, second):
+        y = made(x).numpy()
+        expected = [np.sum(np.square(a)) for a in (made.kernel, made.bias)]
+        expected.append(np.sum(y**2) / len(x))
+        np.testing.assert_allclose(sorted(made.losses), 0.01 * np.sort(expected), rtol=1e-4)
+        for weight in made.weights:
+            np.testing.assert_array_equal(weight.constraint(-np.ones(3)), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MaxoutDense(0, 2), "`units` must be a positive integer"),
+        (lambda: MaxoutDense(2, 0), "`pieces` must be a positive integer"),
+        (lambda: MaxoutDense(2, 2).build((None, None)), "last axis of the inputs must be known"),
+        (lambda: MaxoutDense(2, 2)(np.ones(3)), "min_ndim=2"),
+        (lambda: MaxoutConv2D(2.0, 2, 3), "`filters` must be a positive integer"),
+        (lambda: MaxoutConv2D(2, 2, 0), "`kernel_size` must be a positive integer"),
+        (lambda: MaxoutConv2D(2, 2, (3, 3, 3)), "`kernel_size` must be one integer or two"),
+        (lambda: MaxoutConv2D(2, 2, 3, strides=(1, 0)), "`strides` must be a positive integer"),
+        (lambda: MaxoutConv2D(2, 2, 3, padding="causal"), "`padding` must be"),
+        (lambda: MaxoutConv2D(2, 2, 3, data_format="last"), "`data_format` must be"),
+        (lambda: MaxoutConv2D(2, 2, 3).build((None, 5, 5, None)), "channels must be known"),
+    ],
+)
+def test_arguments_are_checked(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
