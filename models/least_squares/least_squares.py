@@ -4,16 +4,19 @@ import keras
 import tensorflow as tf
 
 from ...optimizers import LevenbergMarquardt
-from ...optimizers.levenberg_marquardt.failures import DATA, MIXING
+from ...optimizers.levenberg_marquardt.failures import BATCHES, DATA, MIXING
+from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
 from ...optimizers.levenberg_marquardt.objective import Objective
 from ...optimizers.levenberg_marquardt.output_curvature import DIAGONAL, curvature_form
+from ...optimizers.levenberg_marquardt.replicas import Replicas
 from .network_checks import (
     check_examples_are_apart,
     check_precision,
     layers_that_training_changes,
     mixing_layer,
 )
-from .whole_batch import hold_out, one_batch
+from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
+from .whole_batch import first_batch_size, hold_out, one_batch
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -27,9 +30,10 @@ class LeastSquares(keras.Model):
     With `kerazoo.optimizers.LevenbergMarquardt` and arrays, `batch_size=None` means the whole data
     set as one batch, its Jacobian accumulated in chunks; `fit` then stops once it has converged.
     Full batches suit small and middle-sized problems where the last digits count. Mini-batches
-    (`batch_size=...`, data sets, generators) suit data with much repetition: a batch should hold
-    several times as many outputs as the network has weights, as every step solves for that batch
-    alone, and the damping carries over from one to the next.
+    (`batch_size=...`, data sets, generators) suit data with much repetition and networks of many
+    weights. Every step solves for its batch alone, and the damping carries over from one to the
+    next: with fewer residuals than weights each batch can be fitted exactly, so begin with a high
+    `initial_damping` there and look at the validation loss.
 
     Compiled with any other optimizer it trains like any Keras model, so that Adam first and
     Levenberg-Marquardt after is two compiles of one object. An optimizer object that is compiled
@@ -41,10 +45,22 @@ class LeastSquares(keras.Model):
     the examples of a batch are refused, as are half precision, stateful layers, `add_loss` and
     activity regularizers. Weight regularizers and constraints are honoured.
 
+    Several devices share the rows of a batch if the network is made inside the `scope()` of a
+    `tf.distribute.MirroredStrategy`, and several machines inside that of a
+    `MultiWorkerMirroredStrategy`: there too `compile`, `fit`, `evaluate` and `predict` are called
+    as ever, inside the scope or not. The steps are those of one device on the whole batch, to
+    rounding, and all copies of the weights stay equal. `batch_size` counts the rows of all. Each
+    worker must see the same batches and takes its rows of them, so give all the same data, and
+    `shuffle=False` or the same `keras.utils.set_random_seed`; each evaluates and predicts all by
+    itself, and one of them is to save. A worker that dies ends the `fit` of the others: TensorFlow
+    notices within about ten seconds, and a worker that only stops answering is given up after ten
+    minutes.
+
     Each step's log holds, besides the loss after the step and the metrics: `damping` for the next
     attempt, `attempts` made, `gain_ratio` of the last of them (actual over predicted gain),
-    `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), and `polish`,
-    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when). The history has
+    `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), `polish`,
+    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when), and `cg_iterations`.
+    Unless `verbose=0`, `fit` prints which solver its steps take, and why. The history has
     those of an epoch's last step.
 
     Args:
@@ -54,7 +70,9 @@ class LeastSquares(keras.Model):
     Raises:
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
             layers, no trainable weight, a loss that is not smooth. In `fit`: NaN or Inf in a
-            batch, a loss that is not finite, layers that mix examples.
+            batch, a loss that is not finite, layers that mix examples, workers with different
+            batches.
+        RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:
 
@@ -80,11 +98,19 @@ class LeastSquares(keras.Model):
         self.model = model
         self.built = True
         self._whole_batch = False
+        self._announces = False
         self._steps_before = 0
 
     @property
     def output_names(self):
         return getattr(self.model, "output_names", None)
+
+    @property
+    def distribute_strategy(self):
+        # Levenberg-Marquardt has its own way to use the devices (strategy_scope.py).
+        if self._is_second_order():
+            return tf.distribute.get_strategy()
+        return super().distribute_strategy
 
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)
@@ -93,25 +119,27 @@ class LeastSquares(keras.Model):
         """As in Keras; `optimizer` is a new `LevenbergMarquardt` and `loss` "mse" by default."""
         if optimizer is None:
             optimizer = LevenbergMarquardt()
-        second_order = isinstance(optimizer, LevenbergMarquardt)
-        if second_order:
-            check_precision(self.model)
-            check_examples_are_apart(self.model)
-            self._check_execution(kwargs)
-            for one in keras.tree.flatten(loss):
-                if one is not None:
-                    curvature_form(one)
-            kwargs["jit_compile"] = False
-        super().compile(
-            optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
-        )
+        named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
+        if not isinstance(optimizer, LevenbergMarquardt):
+            super().compile(optimizer=optimizer, **named)
+            return
+        replicas = Replicas(self.model.variables)
+        check_precision(self.model)
+        check_examples_are_apart(self.model)
+        check_metrics([metrics, kwargs.get("weighted_metrics")])
+        self._check_execution(kwargs)
+        for one in keras.tree.flatten(loss):
+            if one is not None:
+                curvature_form(one)
+        named["jit_compile"] = False
+        outside_scope(self, super().compile, optimizer=optimizer, **named)
+        # Keras builds an optimizer at its first update, and this one's are its own.
+        outside_scope(self, optimizer.build, self.trainable_variables)
         self._loss_argument = loss
-        if second_order:
-            # Keras builds an optimizer at its first update, and this one's are its own.
-            optimizer.build(self.trainable_variables)
-            self._steps_before = int(optimizer.iterations)
-            self._warn_about_training_mode()
-            self._warn_about_precision()
+        self._replicas = replicas
+        self._steps_before = int(optimizer.iterations.numpy())
+        self._warn_about_training_mode()
+        self._warn_about_precision()
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -137,6 +165,7 @@ class LeastSquares(keras.Model):
         validation_freq=1,
     ):
         """As in Keras, but arrays without `batch_size` are one batch for Levenberg-Marquardt."""
+        fit = super().fit
         if self._is_second_order():
             whole = y is not None and batch_size is None and steps_per_epoch is None
             if whole:
@@ -149,8 +178,11 @@ class LeastSquares(keras.Model):
                 self._whole_batch = whole
                 self.train_function = None
             self.optimizer.converged.assign(0)
-            self._steps_before = int(self.optimizer.iterations)
-        return super().fit(
+            self._steps_before = int(self.optimizer.iterations.numpy())
+            self.optimizer.examples_expected = batch_size or first_batch_size(x)
+            self._announces = bool(verbose)
+            fit = self._alone(fit)
+        return fit(
             x=x,
             y=y,
             batch_size=batch_size,
@@ -169,6 +201,12 @@ class LeastSquares(keras.Model):
             validation_freq=validation_freq,
         )
 
+    def evaluate(self, *args, **kwargs):
+        return self._alone(super().evaluate)(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        return self._alone(super().predict)(*args, **kwargs)
+
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
@@ -185,7 +223,11 @@ class LeastSquares(keras.Model):
             return self.compute_loss(x, y, outputs, sample_weight, training=False)
 
         optimizer = self.optimizer
-        objective = Objective(self.model, optimizer.weights, loss, self._curvature_forms, x)
+        arguments = self.model, optimizer.weights, loss, self._curvature_forms, x
+        if self._replicas.num_replicas > 1:
+            objective = JointObjective(self._replicas, *arguments)
+        else:
+            objective = Objective(*arguments)
         step = optimizer.step(objective, self._whole_batch, data)
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
         batch = tf.shape(keras.tree.flatten(x)[0])[0]
@@ -198,6 +240,7 @@ class LeastSquares(keras.Model):
             "gradient_norm": step.gradient_norm,
             "step_norm": step.step_norm,
             "polish": step.polish,
+            "cg_iterations": optimizer.cg_iterations.value,
         }
 
     def get_config(self):
@@ -212,11 +255,26 @@ class LeastSquares(keras.Model):
     def _is_second_order(self):
         return isinstance(getattr(self, "optimizer", None), LevenbergMarquardt)
 
+    def _alone(self, method):
+        if not self._is_second_order():
+            return method
+
+        def alone(*args, **kwargs):
+            if not self._replicas.several_workers:
+                return outside_scope(self, method, *args, **kwargs)
+            with failures_of_workers_named():
+                return outside_scope(self, method, *args, **kwargs)
+
+        return alone
+
     def _watched(self, train_function):
         """What the graph cannot do: stop the fit, or end it with an error."""
 
         def watched(iterator):
             logs = train_function(iterator)
+            if self._announces:
+                print(f"\nLevenberg-Marquardt: {self.optimizer.choice}")
+                self._announces = False
             if self.optimizer.failure.numpy():
                 self._raise_failure()
             if self._whole_batch and self.optimizer.converged.numpy():
@@ -239,6 +297,12 @@ class LeastSquares(keras.Model):
                 "Each example's outputs must depend on that example alone, and this layer mixes "
                 "the examples of a batch: leave it out, or let it work along another axis. "
                 f"Received: layer={mixing_layer(self.model)}"
+            )
+        if failure == BATCHES:
+            raise ValueError(
+                "All workers must see the same batches, of which each takes its rows: give all the "
+                "same data, and `shuffle=False` or the same `keras.utils.set_random_seed`. "
+                f"Received: different data in batch {batch} of this fit, counting from 1"
             )
         raise ValueError(
             "The loss and its gradient must be finite before a step. With finite data they were "

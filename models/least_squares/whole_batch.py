@@ -16,6 +16,16 @@ def one_batch(x, y, sample_weight):
     return tf.data.Dataset.from_tensors(tensors).repeat()
 
 
+def first_batch_size(x):
+    """How many examples a data set gives at a time; Keras's 32 for everything else."""
+    if not isinstance(x, tf.data.Dataset):
+        return 32
+    size = keras.tree.flatten(x.element_spec)[0].shape[0]
+    if size is None:
+        size = next((len(keras.tree.flatten(batch)[0]) for batch in x.take(1)), 32)
+    return size
+
+
 def hold_out(arrays, fraction):
     """Keras's `validation_split`: the last rows are held out."""
     rows = len(keras.tree.flatten(arrays[0])[0])

@@ -2,7 +2,7 @@ import keras
 import tensorflow as tf
 
 # What `LevenbergMarquardt.failure` holds: a graph cannot raise a clear error by itself.
-DATA, LOSS, MIXING = 1, 2, 3
+DATA, LOSS, MIXING, BATCHES = 1, 2, 3, 4
 
 
 def data_is_finite(data):

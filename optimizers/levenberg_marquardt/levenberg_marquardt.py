@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .conjugate_gradients import ConjugateGradients
 from .convergence import is_stationary
 from .damping_rules import RULES, DampingState
-from .failures import DATA, LOSS, MIXING, data_is_finite, mixes_examples
+from .failures import BATCHES, DATA, LOSS, MIXING, data_is_finite, mixes_examples
 from .flat_weights import FlatWeights
 from .linear_solvers import QR, Cholesky
 from .output_curvature import with_masks
@@ -33,7 +34,7 @@ class Step(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class LevenbergMarquardt(keras.optimizers.Optimizer):
-    """Damped Gauss-Newton steps: second-order training of small and middle-sized networks.
+    """Damped Gauss-Newton steps: second-order training, from curve fits to millions of weights.
 
     With the outputs z of the network for a batch, the Keras loss F(z), its gradient g and its
     Hessian H in the outputs, and J = dz/dw, a step s solves
@@ -46,11 +47,21 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     on the scale of F, so that it means the same for any batch size.
 
     Use it inside `kerazoo.models.LeastSquares`, which computes Jacobians, for regression and
-    classification with up to a few thousand weights, where a low loss matters and the data are
-    clean: there it reaches in tens of steps what Adam does not in tens of thousands. A step costs
-    `residuals x weights^2` operations and the memory of a `weights x weights` matrix, so it is not
-    for networks of millions of weights; nor where the best fit to the training data is not what is
-    wanted and early stopping of a first-order method does the regularizing. It runs on TensorFlow.
+    classification where a low loss matters and the data are clean: there it reaches in tens of
+    steps what Adam does not in tens of thousands. A step is exact for any number of weights, and
+    its price follows the smaller of residuals (examples x outputs) and weights. So a network of
+    millions of weights takes batches of up to a few thousand residuals. Not for where the best fit
+    to the training data is not what is wanted and early stopping of a first-order method does the
+    regularizing. It runs on TensorFlow.
+
+    **Solvers.** With n residuals and p weights, "cholesky" factors a (p, p) matrix in
+    `n p^2 / 2 + p^3 / 3` multiplications. "dual" factors an (n, n) matrix, the inner products of
+    the rows of J, which it adds up layer by layer without ever holding J: with `inputs + outputs`
+    multiplications for each pair of rows and each dense layer. "cg" makes neither matrix and solves
+    the system of "dual" by preconditioned conjugate gradients. All take the same step, but for
+    "max" and "diagonal" scaling: with "dual" and "cg" D is one number a variable. `choice` says in
+    words what was chosen, why, and how much memory it may take. If that is more than three quarters
+    of what is free, there is an error before anything is allocated.
 
     float32 suits networks. For the last digits of a curve fit call, before anything is built,
     `keras.config.set_floatx("float64")`: Keras computes losses in floatx, whatever the precision
@@ -82,26 +93,38 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             then the length of that step. Default "auto": 1e-3; for "trust_region" the radius is
             the scaled length of the weights.
         scaling: D. "max", the default: largest norm of each column of J so far. "diagonal": their
-            present norms. "identity": 1.
-        solver: "cholesky" of the normal equations, or "qr" of the augmented Jacobian, which keeps
-            twice the digits and takes longer. Default "auto": "qr" in float64 up to 500 weights,
-            else "cholesky". "dual" and "cg" are reserved.
+            present norms. "identity": 1. With "dual" and "cg" the root mean square of the norms of
+            each variable's columns in place of every single one.
+        solver: "cholesky" of the normal equations, "qr" of the augmented Jacobian, which keeps
+            twice the digits and takes longer, "dual" for fewer residuals than weights, or "cg" for
+            many of both. Default "auto": "qr" in float64 and "cholesky" in float32 up to 500
+            weights; beyond, "dual" where there are fewer residuals than weights and it takes fewer
+            multiplications, else "cholesky", but not for more than 30,000 weights; "cg" where
+            memory forbids all these.
         max_attempts: Positive integer, attempts in one step. Default 10.
         geodesic_acceleration: Boolean. Adds the second-order correction of Transtrum and Sethna,
             for two more forward and one more backward pass an attempt: often half the steps in
-            narrow curved valleys. Default False.
+            narrow curved valleys. With "cholesky" and "qr" only. Default False.
         polish: "auto", as above; False; or True, which is an error where "auto" would leave it out.
         ftol: Relative reduction of the loss, actual and predicted, at which to stop. Default
             "auto": twice the machine epsilon. 0.0 switches the test off, here and below.
         xtol: Length of the step relative to the weights, both scaled by D. Default "auto".
         gtol: Cosine of the angle between residuals and columns of J. Default "auto".
         jacobian_rows: Positive integer, rows of J held at a time, which bounds the memory.
-            Default "auto": as many as make 2^26 numbers.
+            Default "auto": as many as take a sixth of the memory that is free when `fit` begins,
+            at most 256 MiB, with "dual" and "cg" 1 GiB.
+        cg_tolerance: Positive number, the residual at which conjugate gradients stop, relative to
+            the right-hand side; they stop after 200 iterations too. Default 1e-4.
+        momentum: Number from 0 to below 1, for mini-batches with "dual" and "cg": the part v of the
+            last step that damping holds on to, `|J s + r|^2 + lambda |D (s - v)|^2` (SPRING). It
+            helps where lambda stays large, as for very noisy batches, and does harm where lambda
+            falls and every batch is fitted by itself. Default 0.0.
         name: String.
 
     Raises:
         ValueError: An argument is none of the above; in a plain model's `fit`, which has no
-            Jacobian to give; when compiled for other variables than before.
+            Jacobian to give; when compiled for other variables than before; a step that would need
+            too much memory.
 
     Example:
 
@@ -120,6 +143,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         Moré, 1978, The Levenberg-Marquardt algorithm: implementation and theory.
         Nielsen, 1999, Damping parameter in Marquardt's method.
         Transtrum and Sethna, 2012, https://arxiv.org/abs/1201.5885
+        Guzmán-Cordero et al., 2025, momentum as in SPRING: https://arxiv.org/abs/2505.12149
+        Jnini and Vella, 2025, steps in residual space: https://arxiv.org/abs/2505.21404
     """
 
     def __init__(
@@ -135,6 +160,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         xtol="auto",
         gtol="auto",
         jacobian_rows="auto",
+        cg_tolerance=1e-4,
+        momentum=0.0,
         name="levenberg_marquardt",
     ):
         super().__init__(learning_rate=1.0, name=name)
@@ -142,10 +169,29 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         _check_choice("scaling", scaling, tuple(SCALINGS))
         _check_choice("solver", solver, ("auto", "cholesky", "qr", "dual", "cg"))
         _check_choice("geodesic_acceleration", geodesic_acceleration, (True, False))
+        if geodesic_acceleration and solver in ("dual", "cg"):
+            raise ValueError(
+                "`geodesic_acceleration` needs solver 'cholesky' or 'qr'. "
+                f"Received: geodesic_acceleration=True, solver={solver!r}"
+            )
         _check_choice("polish", polish, ("auto", True, False))
         _check_number("initial_damping", initial_damping, above=0)
         for tolerance, value in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol)):
             _check_number(tolerance, value, least=0)
+        _check_number("cg_tolerance", cg_tolerance, above=0)
+        if (
+            isinstance(momentum, bool)
+            or not isinstance(momentum, (int, float))
+            or not 0 <= momentum < 1
+        ):
+            raise ValueError(
+                f"`momentum` must be a number from 0 to below 1. Received: momentum={momentum!r}"
+            )
+        if momentum and (geodesic_acceleration or solver in ("cholesky", "qr")):
+            raise ValueError(
+                "`momentum` needs solver 'dual' or 'cg', without geodesic acceleration. "
+                f"Received: momentum={momentum}, solver={solver!r}"
+            )
         _check_integer("max_attempts", max_attempts)
         if jacobian_rows != "auto":
             _check_integer("jacobian_rows", jacobian_rows)
@@ -160,9 +206,12 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.xtol = xtol
         self.gtol = gtol
         self.jacobian_rows = jacobian_rows
-        # What a solver is chosen for where the size of a batch is unknown.
-        self.examples_expected = 32
+        self.cg_tolerance = cg_tolerance
+        self.momentum = momentum
+        # Which solver the last traced step took, and why, in words.
         self.choice = None
+        # What it is chosen for where the graph does not know the size of a batch.
+        self.examples_expected = 32
 
     def build(self, variables):
         """Creates the state for these variables; the same variables again keep it."""
@@ -175,15 +224,20 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.damping = self.add_variable((), "zeros", dtype, name="damping")
         self.trust_radius = self.add_variable((), "zeros", dtype, name="trust_radius")
         self.growth = self.add_variable((), "zeros", dtype, name="growth")
+        if self.momentum:
+            self._check_penalty()
+            self.last_step = self.add_variable(
+                (self.weights.size,), "zeros", dtype, name="last_step"
+            )
         # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
-        factored = self.solver in ("cholesky", "qr") or (
-            self.solver == "auto" and self.weights.size <= MOST_WEIGHTS_TO_FACTOR
-        )
+        small = self.weights.size <= MOST_WEIGHTS_TO_FACTOR and not self.momentum
+        factored = self.solver in ("cholesky", "qr") or (self.solver == "auto" and small)
         size = self.weights.size if factored else 0
         self.column_norms = self.add_variable((size,), "zeros", dtype, name="norms")
         variables = len(self.weights.variables)
         self.variable_norms = self.add_variable((variables,), "zeros", dtype, name="variable_norms")
         self.converged = self.add_variable((), "zeros", "int32", name="converged")
+        self.cg_iterations = self.add_variable((), "zeros", "int32", name="cg_iterations")
         self.failure = self.add_variable((), "zeros", "int32", name="failure")
         self.failed_step = self.add_variable((), "zeros", "int64", name="failed_step")
         self.reset()
@@ -196,6 +250,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.growth.assign(2.0)
         self.column_norms.assign(tf.zeros_like(self.column_norms.value))
         self.variable_norms.assign(tf.zeros_like(self.variable_norms.value))
+        if self.momentum:
+            self.last_step.assign(tf.zeros_like(self.last_step.value))
         self.converged.assign(0)
         self.failure.assign(0)
         self.failed_step.assign(0)
@@ -221,14 +277,19 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             A `Step`. The weights and the optimizer's state are updated.
         """
         solver = self._solver(objective)
+        self.cg_iterations.assign(0)
         w = self.weights.vector()
         linearization = solver.linearize(objective, w)
         loss = objective.loss(w, linearization.outputs)
-        failure = self._failure(objective, linearization, w, loss, data)
+        failure = objective.agreed(self._failure(objective, linearization, w, loss, data))
         norms = solver.norms(objective, linearization)
         known_norms = self.variable_norms if solver.norms_by_variable else self.column_norms
         largest_norms = SCALINGS[self.scaling].norms(known_norms.value, norms)
-        model = solver.model(objective, w, linearization, largest_norms)
+        arguments = objective, w, linearization, largest_norms
+        if self.momentum:
+            model = solver.model(*arguments, self.momentum * self.last_step.value)
+        else:
+            model = solver.model(*arguments)
         found = self._search(objective, linearization, model, w, loss, norms, failure == 0)
         self._remember(found.state, known_norms, largest_norms, failure)
         new_w, z = found.w, found.outputs
@@ -237,13 +298,15 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             gtol = self._tolerance(self.gtol)
             sizes = solver.gradient_sizes(objective, linearization.gradient)
             stationary = is_stationary(sizes, norms, loss, gtol)
-            converged = (failure == 0) & (found.converged | stationary)
+            converged = objective.agreed((failure == 0) & (found.converged | stationary))
             self.converged.assign(tf.cast(converged, tf.int32))
             if polishes:
                 new_w, z = tf.cond(
                     converged, lambda: self._polished(objective, new_w), lambda: (new_w, z)
                 )
         self.weights.assign(new_w)
+        if self.momentum:
+            self.last_step.assign(new_w - w)
         return Step(
             outputs=objective.structured(with_masks(z, linearization.outputs)),
             attempts=found.attempts,
@@ -266,6 +329,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             "xtol",
             "gtol",
             "jacobian_rows",
+            "cg_tolerance",
+            "momentum",
             "name",
         )
         return {argument: getattr(self, argument) for argument in arguments}
@@ -279,6 +344,14 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
                 f"Received: variables={[v.path for v in variables]}"
             )
 
+    def _check_penalty(self):
+        regularized = [v.path for v in self.weights.variables if v.regularizer is not None]
+        if regularized:
+            raise ValueError(
+                "`momentum` cannot be had together with weight regularizers. "
+                f"Received: momentum={self.momentum}, regularized weights={regularized}"
+            )
+
     def _solver(self, objective):
         jacobian, penalized = objective.jacobian, bool(objective.penalty.regularized)
         problem = Problem(
@@ -288,13 +361,18 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             numbers_a_row=jacobian.numbers_a_row,
             groups=len(self.weights.variables) if penalized else 1,
             double=self.weights.dtype == tf.float64,
-            constrained=self.weights.constrained,
+            weight_space=self.weights.constrained or self.geodesic_acceleration,
+            residual_space=bool(self.momentum),
+            replicas=objective.num_replicas,
         )
         choice = choose(self.solver, self.jacobian_rows, problem)
         self.choice = choice.reason
         objective.divide(choice.rows_at_a_time)
+        scaled = self.scaling != "identity"
         if choice.solver == "dual":
-            return Dual(scaled=self.scaling != "identity")
+            return Dual(scaled)
+        if choice.solver == "cg":
+            return ConjugateGradients(scaled, self.cg_tolerance, self.cg_iterations.assign_add)
         return {"qr": QR, "cholesky": Cholesky}[choice.solver](objective.quadratic)
 
     def _search(self, objective, linearization, model, w, loss, norms, healthy):
@@ -365,7 +443,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             lambda: mixes_examples(objective, w, linearization.outputs),
             lambda: False,
         )
-        return tf.where((failure == 0) & mixed, MIXING, failure)
+        failure = tf.where((failure == 0) & mixed, MIXING, failure)
+        return tf.where(objective.differs_between_workers(data), BATCHES, failure)
 
     def _tolerance(self, value):
         eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps

@@ -23,10 +23,21 @@ class _WeightSpace:
     def linearize(self, objective, w):
         """The `Linearization` at w, with gradient and system."""
         near_w = objective.linearize(w)
-        gradients, factors = near_w.output_gradients, near_w.output_factors
+        system, g = objective.accumulate(self, near_w, w)
+        if not self.residual_form:
+            g = objective.vector_jacobian_product(w, near_w.output_gradients)
+        if objective.penalty.regularized:
+            root = tf.sqrt(near_w.penalty_curvature)
+            r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
+            system = self.add(system, tf.linalg.diag(root), r_penalty)
+            g += near_w.penalty_gradient
+        return near_w._replace(gradient=g, system=system)
+
+    def accumulate(self, objective, near_w, w):
+        """The system of the rows of the batch; with the residual form `J^T r` too, else zeros."""
         r = tf.zeros([objective.batch, 0], w.dtype)
         if self.residual_form:
-            r = tf.cast(residuals(gradients, factors), w.dtype)
+            r = tf.cast(residuals(near_w.output_gradients, near_w.output_factors), w.dtype)
 
         def add_chunk(i, system, g):
             J = objective.jacobian.matrix(near_w.layers(i))
@@ -37,15 +48,7 @@ class _WeightSpace:
             return self.add(system, J, r_chunk), g
 
         empty = self.empty(objective.weights.size, w.dtype)
-        system, g = objective.over_chunks(add_chunk, empty, tf.zeros_like(w))
-        if not self.residual_form:
-            g = objective.vector_jacobian_product(w, gradients)
-        if objective.penalty.regularized:
-            root = tf.sqrt(near_w.penalty_curvature)
-            r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
-            system = self.add(system, tf.linalg.diag(root), r_penalty)
-            g += near_w.penalty_gradient
-        return near_w._replace(gradient=g, system=system)
+        return objective.over_chunks(add_chunk, empty, tf.zeros_like(w))
 
     def norms(self, objective, linearization):
         """Lengths of the columns of J, (weights,)."""
@@ -81,6 +84,10 @@ class Cholesky(_WeightSpace):
 
     def add(self, A, J, r):
         return A + squared(tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype))
+
+    def joined(self, systems, replicas):
+        """The system of all rows, from those of the replicas of this process."""
+        return replicas.sum(tf.add_n(systems))
 
     def column_norms(self, A, dtype):
         return tf.cast(tf.sqrt(tf.linalg.diag_part(A)[:-1]), dtype)
@@ -146,6 +153,10 @@ class QR(_WeightSpace):
     def add(self, T, J, r):
         stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
         return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
+
+    def joined(self, systems, replicas):
+        triangles = tf.reshape(replicas.stack(systems), [-1, systems[0].shape[1]])
+        return tf.ensure_shape(tf.linalg.qr(triangles).r, systems[0].shape)
 
     def column_norms(self, T, dtype):
         return tf.norm(T[:, :-1], axis=0)

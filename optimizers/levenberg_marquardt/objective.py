@@ -36,6 +36,8 @@ class Objective:
         x: Inputs of the batch.
     """
 
+    num_replicas = 1
+
     def __init__(self, network, weights, loss, forms_of, x):
         self.network = network
         self.weights = weights
@@ -99,6 +101,11 @@ class Objective:
             z = self.outputs(w)
         with self.weights.scope(w):
             gradients, factors = self.curvature(z)
+        layers = self.layers_near(w, factors, run)
+        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers)
+
+    def layers_near(self, w, factors, run=None):
+        """Function of a chunk's number to what the layers keep of it."""
 
         def layers(i):
             of_chunk = run or self.jacobian.run(w, self.slice(self.x, i))
@@ -106,8 +113,24 @@ class Objective:
 
         if self.one_chunk:
             data = layers(0)
-            layers = lambda i: data  # noqa: E731
-        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers)
+            return lambda i: data
+        return layers
+
+    def layers_of_examples(self, w, factors, chosen):
+        """What the layers keep of some examples, given by their places in the batch."""
+        x, factors = tf.nest.map_structure(lambda t: tf.gather(t, chosen), (self.x, factors))
+        return self.jacobian.data(self.jacobian.run(w, x), self._cotangents(factors))
+
+    def accumulate(self, solver, near_w, w):
+        """The solver's system, and `J^T r`, of all rows of the batch."""
+        return solver.accumulate(self, near_w, w)
+
+    def agreed(self, values):
+        """Values on which all workers decide alike."""
+        return values
+
+    def differs_between_workers(self, data):
+        return False
 
     def over_chunks(self, add_chunk, *totals):
         """Goes over the batch in chunks: `add_chunk(i, *totals)` gives the next totals."""
@@ -118,6 +141,25 @@ class Objective:
             lambda i, *totals: (i + 1, *add_chunk(i, *totals)),
             (0, *totals),
         )[1:]
+
+    def concatenated(self, of_chunk, dtype, inner_shape):
+        """What a function of a chunk's number gives for all chunks, row below row."""
+        if self.one_chunk:
+            return of_chunk(0)
+        chunks = tf.TensorArray(
+            dtype, self.num_chunks, infer_shape=False, element_shape=[None, *inner_shape]
+        )
+        (chunks,) = self.over_chunks(lambda i, chunks: (chunks.write(i, of_chunk(i)),), chunks)
+        return chunks.concat()
+
+    def rows_times(self, linearization, v):
+        """`J v`, (batch * rows,)."""
+        values = self.weights.split(v)
+
+        def of_chunk(i):
+            return tf.reduce_sum(self.jacobian.product(linearization.layers(i), values), axis=0)
+
+        return self.concatenated(of_chunk, v.dtype, [])
 
     def transposed_rows(self, w, linearization, alpha):
         """`J^T alpha` for one number a row, (batch * rows,)."""

@@ -26,13 +26,10 @@ def polish(objective, w):
         s, _ = solver.step(T, linearization.gradient, tf.zeros([], w.dtype))
         better = (size < WORTHWHILE * smallest) & solver.is_full_rank(T)
         better &= tf.reduce_all(tf.math.is_finite(s))
-        return (
-            k + tf.cast(better, k.dtype),
-            tf.where(better, candidate, w),
-            tf.where(better, size, smallest),
-            candidate + s,
-            better,
-        )
+        k += tf.cast(better, k.dtype)
+        best = tf.where(better, candidate, w)
+        smallest = tf.where(better, size, smallest)
+        return objective.agreed((k, best, smallest, candidate + s, better))
 
     # The first pass takes w itself, whose projected gradient is the one to beat.
     start = (0, w, tf.constant(float("inf"), w.dtype), w, True)

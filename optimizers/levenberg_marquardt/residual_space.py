@@ -5,6 +5,7 @@ products of the rows of J, which come from the layers one by one (layered_jacobi
 Cholesky factorization of (residuals, residuals), and one backward pass.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -82,11 +83,51 @@ class Dual:
         sizes = tf.constant(objective.weights.sizes, g.dtype)
         return tf.sqrt(objective.weights.by_variable(g**2) / sizes)
 
-    def model(self, objective, w, linearization, norms):
-        return ResidualModel(objective, w, linearization, norms)
+    def model(self, objective, w, linearization, norms, drift=None):
+        return ResidualModel(objective, w, linearization, norms, drift)
 
 
-class ResidualModel:
+class Drifting:
+    """Momentum: a model of the loss seen from where the weights drift to by themselves.
+
+    A part of the last step, v, is taken for granted, and damping holds on to it in place of zero:
+    `|J (v + s) + r|^2 + lambda |D s|^2` is least for the s of the residuals `r + J v` (SPRING).
+    v = 0 without momentum, and from the second attempt of a step on.
+    """
+
+    def __init__(self, objective, linearization, drift):
+        self.objective = objective
+        self.linearization = linearization
+        self.r = linearization.system.r
+        self.drift = 0.0 if drift is None else drift
+        self.J_drift = None if drift is None else objective.rows_times(linearization, drift)
+        if drift is not None:
+            self.r += self.J_drift
+
+    def at_attempt(self, number):
+        """The model for an attempt, counted from 0."""
+        if self.J_drift is None:
+            return self
+        keep = tf.cast(number == 0, self.r.dtype)
+        model = copy.copy(self)
+        model.drift = keep * self.drift
+        model.J_drift = keep * self.J_drift
+        model.r = self.r - self.J_drift + model.J_drift
+        return model
+
+    def with_drift(self, along_g, reduction):
+        """The promise of drift and step, given that of the step from where the drift leads."""
+        if self.J_drift is None:
+            return along_g, reduction
+        r = self.r - self.J_drift
+        along_drift = tf.tensordot(r, self.J_drift, 1)
+        return along_g + along_drift, reduction - along_drift - tf.reduce_sum(self.J_drift**2) / 2
+
+    def after_constraints(self, candidate, moved):
+        return candidate
+
+
+class ResidualModel(Drifting):
     """The quadratic model of the loss, with everything that damping needs in residual space.
 
     A candidate holds alpha, and its step is `s = -M^-1 (C J^T alpha + rest)` with
@@ -97,16 +138,14 @@ class ResidualModel:
     variables are summed beforehand into one group.
     """
 
-    def __init__(self, objective, w, linearization, norms):
-        self.objective = objective
+    def __init__(self, objective, w, linearization, norms, drift):
+        super().__init__(objective, linearization, drift)
         self.w = w
-        self.linearization = linearization
         weights, system = objective.weights, linearization.system
         self.D = scale_of(norms)
         variables = len(weights.sizes)
         regularized = bool(objective.penalty.regularized)
         self.groups = variables if regularized else 1
-        self.r = system.r
         self.K, u = _inner_products(objective, w, linearization, self.D**-2, self.groups)
         if system.rest is None:
             self.u = tf.zeros([self.groups, tf.shape(self.r)[0]], w.dtype)
@@ -146,7 +185,7 @@ class ResidualModel:
 
         alpha = solved(self.r - tf.linalg.matvec(self.u, nu, transpose_a=True))
         candidate = Candidate(alpha, damping)
-        K_alpha = self._times_K(alpha)
+        K_alpha = self._k_times(alpha)
         # The same by d/d lambda: C' = eta nu^2, nu' = -nu^2.
         change = solved(
             tf.linalg.matvec(self.u, nu**2, transpose_a=True)
@@ -175,28 +214,25 @@ class ResidualModel:
         s = -weights.spread(C) * J_alpha
         if self.linearization.system.rest is not None:
             s -= weights.spread(nu) * self.linearization.system.rest
-        return s
-
-    def after_constraints(self, candidate, moved):
-        return candidate
+        return s + self.drift
 
     def promise(self, candidate):
         """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model promises."""
         C, nu = self._shares(candidate.damping)
-        K_alpha = self._times_K(candidate.alpha)
+        K_alpha = self._k_times(candidate.alpha)
         J_s = -tf.linalg.matvec(K_alpha, C, transpose_a=True)
         J_s -= tf.linalg.matvec(self.u, nu, transpose_a=True)
         of_rest = C * tf.linalg.matvec(self.u, candidate.alpha) + nu * self.rest_squares
         along_g = tf.tensordot(self.r, J_s, 1) - tf.reduce_sum(of_rest)
         of_penalty = tf.reduce_sum(self.eta * self._squares(candidate, K_alpha))
-        return along_g, -along_g - (tf.reduce_sum(J_s**2) + of_penalty) / 2
+        return self.with_drift(along_g, -along_g - (tf.reduce_sum(J_s**2) + of_penalty) / 2)
 
     def _shares(self, damping):
         """C and `nu = 1 / (lambda + eta)`, (groups,)."""
         nu = 1 / (damping + self.eta)
         return damping * nu, nu
 
-    def _times_K(self, alpha):
+    def _k_times(self, alpha):
         return tf.linalg.matvec(self.K, tf.broadcast_to(alpha, [self.groups, tf.shape(alpha)[0]]))
 
     def _squares(self, candidate, K_alpha):

@@ -23,7 +23,7 @@ class Found(NamedTuple):
 def search(
     objective,
     linearization,
-    model,
+    all_attempts,
     w,
     loss,
     rule,
@@ -39,7 +39,7 @@ def search(
     Args:
         objective: The `Objective` of the batch.
         linearization: Of the objective at w.
-        model: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
+        all_attempts: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
         w: The weights, (weights,).
         loss: F(w).
         rule: Damping rule.
@@ -49,9 +49,10 @@ def search(
         accelerate: Whether to add the geodesic acceleration.
     """
     weights = objective.weights
-    weights_length = model.length_of_weights()
+    weights_length = all_attempts.length_of_weights()
 
     def attempt(found):
+        model = all_attempts.at_attempt(found.attempts)
         candidate, length, state = rule.propose(found.state, model)
         direction = model.direction(candidate)
         if accelerate:
@@ -65,7 +66,7 @@ def search(
         rho = gain_ratio(gained, predicted)
         accepted = (rho > SMALLEST_GAIN) & tf.reduce_all(tf.math.is_finite(trial))
         outcome = Attempt(rho, length, along_g, gained)
-        return Found(
+        found = Found(
             attempts=found.attempts + 1,
             accepted=accepted,
             converged=is_converged(
@@ -79,6 +80,7 @@ def search(
             state=rule.update(state, outcome, accepted),
             gain_ratio=rho,
         )
+        return objective.agreed(found)
 
     def unfinished(found):
         return (found.attempts < most_attempts) & ~found.accepted & ~found.converged

@@ -38,7 +38,9 @@ class Problem(NamedTuple):
     numbers_a_row: int  # that the layers keep
     groups: int
     double: bool  # precision
-    constrained: bool  # weights have constraints
+    weight_space: bool = False  # there are constraints, or geodesic acceleration is wanted
+    residual_space: bool = False  # momentum is wanted
+    replicas: int = 1  # that share the rows
 
 
 class Choice(NamedTuple):
@@ -60,11 +62,11 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
         ValueError: No solver, or not the one asked for, keeps the bound on memory, or it cannot
             do what is asked for.
     """
+    if problem.replicas > 1:
+        solver = _shared(solver, problem)
     bound = _SHARE_OF_FREE * (_free_memory() if free_bytes is None else free_bytes)
     needs = {name: _bytes_needed(name, jacobian_rows, problem, bound) for name in _NUMBERS}
-    possible = [name for name in needs if not (problem.constrained and name in ("dual", "cg"))]
-    if solver == "auto" and problem.weights > MOST_WEIGHTS_TO_FACTOR:
-        possible = [name for name in possible if name in ("dual", "cg")]
+    possible = _possible(solver, problem)
     fitting = [name for name in possible if needs[name] <= bound]
     sizes = f"{problem.rows} residuals, {problem.weights} weights"
     if solver == "auto" and fitting:
@@ -77,7 +79,7 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
             f"'cholesky' or leave the constraints out. Received: solver={solver!r}"
         )
     else:
-        least = min(possible or needs, key=needs.get) if solver == "auto" else solver
+        least = min(possible, key=needs.get) if solver == "auto" else solver
         raise ValueError(
             "This step needs more memory than three quarters of what is free, "
             f"{_in_words(bound)}: {_in_words(needs[least])} with solver={least!r}. Use smaller "
@@ -87,6 +89,27 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
     rows = _rows_at_a_time(chosen, jacobian_rows, problem, bound)
     reason = f"{chosen} ({why}): {sizes}, at most {_in_words(needs[chosen])}"
     return Choice(chosen, rows, reason)
+
+
+def _shared(solver, problem):
+    """The solver that all workers come to, whatever memory each of them has."""
+    too_large = solver == "auto" and problem.weights > MOST_WEIGHTS_TO_FACTOR
+    if solver in ("dual", "cg") or too_large:
+        raise ValueError(
+            "Several devices share the work of 'cholesky' and 'qr', which factor a matrix as large "
+            "as the weights are many. Use one of these for a smaller network, or one device. "
+            f"Received: solver={solver!r}, {problem.weights} weights, {problem.replicas} replicas"
+        )
+    if solver == "auto":
+        return "qr" if problem.double and problem.weights <= _FEW_WEIGHTS else "cholesky"
+    return solver
+
+
+def _possible(solver, problem):
+    if problem.weight_space:
+        return ["cholesky", "qr"]
+    small = problem.weights <= MOST_WEIGHTS_TO_FACTOR and not problem.residual_space
+    return list(_NUMBERS) if solver != "auto" or small else ["dual", "cg"]
 
 
 def _preferred(problem, fitting):

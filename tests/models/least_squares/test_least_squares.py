@@ -606,7 +606,6 @@ def test_refusals():
         ("damping_rule", "delayed"),
         ("scaling", "none"),
         ("solver", "lu"),
-        ("solver", "dual"),
         ("initial_damping", 0),
         ("max_attempts", 0),
         ("polish", "yes"),

@@ -1,0 +1,269 @@
+"""Steps in residual space against the dense normal equations in float64, and through `fit`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from least_squares_cases import BATCH, RNG, pieces
+
+from kerazoo.models import LeastSquares
+from kerazoo.optimizers import LeastSquaresProblem, LevenbergMarquardt
+from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
+from kerazoo.optimizers.levenberg_marquardt.residual_space import Dual
+
+layers = keras.layers
+
+
+def dense_system(objective, w):
+    """A and g of the whole loss, regularizers included; test_objective.py holds them to account."""
+
+    @tf.function
+    def run(w):
+        near_w = Cholesky(False).linearize(objective(), w)
+        return near_w.system[:-1, :-1], near_w.gradient
+
+    return [value.numpy() for value in run(w)]
+
+
+@pytest.mark.parametrize("damping", [1e-3, 3.0])
+@pytest.mark.parametrize("rows", [10**6, 7])
+@pytest.mark.parametrize("name", ["mse", "huber", "l1", "frozen", "masked", "two outputs"])
+def test_steps_are_the_dense_ones(name, rows, damping, float64):
+    if name == "masked" and rows == 7:
+        return
+    weight = None if name == "masked" else RNG.uniform(0, 2, BATCH)
+    objective, weights, *_ = pieces(name, rows, weight)
+    w = weights.vector()
+    A, g = dense_system(objective, w)
+
+    @tf.function
+    def run(w):
+        o, solver = objective(), Dual(scaled=True)
+        near_w = solver.linearize(o, w)
+        norms = solver.norms(o, near_w)
+        model = solver.model(o, w, near_w, norms)
+        candidate, length, slope = model.solve(tf.constant(damping, w.dtype))
+        return {
+            "norms": norms,
+            "g": near_w.gradient,
+            "step": model.direction(candidate),
+            "length": length,
+            "slope": slope,
+            "promise": model.promise(candidate),
+            "lengths": (model.gradient_length(), model.length_of_weights()),
+        }
+
+    found = run(w)
+    starts = np.cumsum([0, *weights.sizes[:-1]])
+    D = np.sqrt(np.add.reduceat(np.diag(A), starts) / weights.sizes)
+    np.testing.assert_allclose(found["norms"], D, rtol=1e-10)
+    D = np.repeat(D, weights.sizes)
+    s = -np.linalg.solve(A + damping * np.diag(D**2), g)
+    along_g = g @ s
+    scaled = A / np.outer(D, D) + damping * np.eye(len(g))
+    np.testing.assert_allclose(found["g"], g, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["step"], s, rtol=1e-8, atol=1e-9 * np.abs(s).max())
+    np.testing.assert_allclose(found["length"], np.linalg.norm(D * s), rtol=1e-9)
+    slope = (D * s) @ np.linalg.solve(scaled, D * s)
+    np.testing.assert_allclose(found["slope"], slope, rtol=1e-7)
+    promise = (along_g, -along_g - s @ A @ s / 2)
+    np.testing.assert_allclose(found["promise"], promise, rtol=1e-8)
+    lengths = np.linalg.norm(g / D), np.linalg.norm(D * w.numpy())
+    np.testing.assert_allclose(found["lengths"], lengths, rtol=1e-9)
+
+
+def classifier(units=6):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [keras.Input((5,)), layers.Dense(units, "tanh"), layers.Dense(3, name="logits")]
+    )
+
+
+@pytest.mark.parametrize("loss", ["sparse", "binary", "mse", "huber", "poisson"])
+def test_first_step_through_fit_is_the_dense_one(loss, float64):
+    """scaling="identity", so that "cholesky" solves the very same system."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(8, 5))
+    y = {
+        "sparse": rng.integers(0, 3, 8),
+        "binary": rng.integers(0, 2, (8, 3)),
+        "poisson": rng.integers(0, 3, (8, 3)),
+    }.get(loss, 3 * rng.normal(size=(8, 3)))
+    losses = {
+        "sparse": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "binary": keras.losses.BinaryCrossentropy(from_logits=True),
+    }
+    stepped = {}
+    for solver in ("cholesky", "dual"):
+        network = classifier()
+        if loss == "poisson":
+            positive = layers.Activation("exponential")
+            network = keras.Sequential([keras.Input((5,)), network, positive])
+        model = LeastSquares(network)
+        optimizer = LevenbergMarquardt(
+            "nielsen", initial_damping=0.05, scaling="identity", solver=solver
+        )
+        model.compile(optimizer, loss=losses.get(loss, loss))
+        history = model.fit(x, y, epochs=1, verbose=0).history
+        stepped[solver] = optimizer.weights.vector().numpy(), history
+    w, history = stepped["dual"]
+    expected, history_of_dense = stepped["cholesky"]
+    np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-10)
+    for name in ("attempts", "loss", "gain_ratio", "gradient_norm", "step_norm", "damping"):
+        np.testing.assert_allclose(history[name], history_of_dense[name], rtol=1e-7)
+
+
+@pytest.mark.parametrize("rows", ["auto", 6])
+@pytest.mark.parametrize("penalized", [False, True])
+def test_conjugate_gradients_reach_the_dense_step(penalized, rows, float64):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(9, 5)), 3 * rng.normal(size=(9, 3))
+    stepped = {}
+    for solver in ("cholesky", "cg"):
+        network = classifier(40)
+        if penalized:
+            network.layers[0].kernel.regularizer = keras.regularizers.L2(0.01)
+        optimizer = LevenbergMarquardt(
+            "nielsen",
+            initial_damping=0.05,
+            scaling="identity",
+            solver=solver,
+            cg_tolerance=1e-13,
+            jacobian_rows=rows,
+        )
+        model = LeastSquares(network)
+        model.compile(optimizer)
+        history = model.fit(x, y, epochs=1, verbose=0).history
+        assert (history["cg_iterations"][0] > 0) == (solver == "cg")
+        stepped[solver] = optimizer.weights.vector().numpy(), history
+    w, history = stepped["cg"]
+    np.testing.assert_allclose(w, stepped["cholesky"][0], rtol=1e-8, atol=1e-9)
+    for name in ("attempts", "loss", "gain_ratio"):
+        np.testing.assert_allclose(history[name], stepped["cholesky"][1][name], rtol=1e-7)
+
+
+def test_a_looser_tolerance_takes_fewer_iterations():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(900, 5)).astype("float32")
+    y = np.sin(3 * x[:, :3])
+    counts = []
+    for tolerance in (1e-5, 1e-1):
+        model = LeastSquares(classifier(300))
+        arguments = {"initial_damping": 1e-2, "solver": "cg", "cg_tolerance": tolerance}
+        model.compile(LevenbergMarquardt("nielsen", **arguments))
+        counts.append(model.fit(x, y, epochs=1, verbose=0).history["cg_iterations"][0])
+    assert 0 < counts[1] < counts[0] / 2
+
+
+@pytest.mark.parametrize("solver", ["dual", "cg"])
+def test_momentum_is_kept_by_the_damping(solver, float64):
+    """`s = argmin |J s + r|^2 + damping |s - v|^2` for v a part of the last step."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2, 6, 5))
+    y = x @ rng.normal(size=(5, 3))
+    network = classifier(20)
+    optimizer = LevenbergMarquardt(
+        "nielsen",
+        initial_damping=0.5,
+        scaling="identity",
+        solver=solver,
+        momentum=0.4,
+        cg_tolerance=1e-13,
+    )
+    model = LeastSquares(network)
+    model.compile(optimizer)
+    vector = optimizer.weights.vector
+    start = vector().numpy()
+    model.fit(x[0], y[0], epochs=1, verbose=0)
+    before, damping = vector().numpy(), float(optimizer.damping.value)
+    problem = LeastSquaresProblem(network, x[1], y[1])
+    J, r = problem.flat_jacobian(before), problem.flat_residuals(before)
+    history = model.fit(x[1], y[1], epochs=1, verbose=0).history
+    assert history["attempts"] == [1]
+    v = 0.4 * (before - start)
+    # F is the sum of squares, so that its curvature is 2 J^T J.
+    A = 2 * J.T @ J + damping * np.eye(len(v))
+    s = v - np.linalg.solve(A, 2 * J.T @ (r + J @ v))
+    np.testing.assert_allclose(vector().numpy() - before, s, rtol=1e-7, atol=1e-10)
+    promised = -(2 * (J.T @ r) @ s + np.sum((J @ s) ** 2))
+    gained = np.sum(r**2) - np.sum(problem.flat_residuals(vector().numpy()) ** 2)
+    np.testing.assert_allclose(history["gain_ratio"], gained / promised, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"momentum": 1.0}, "`momentum` must be a number from 0"),
+        ({"momentum": 0.5, "solver": "qr"}, "`momentum` needs solver 'dual' or 'cg'"),
+        ({"geodesic_acceleration": True, "solver": "dual"}, "needs solver 'cholesky' or 'qr'"),
+        ({"cg_tolerance": 0.0}, "`cg_tolerance` must be"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"{message}.* Received: "):
+        LevenbergMarquardt(**arguments)
+
+
+def test_momentum_with_a_penalty_is_refused():
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(3, kernel_regularizer="l2")])
+    with pytest.raises(ValueError, match=r"regularizers\. Received: momentum=0\.5"):
+        LeastSquares(network).compile(LevenbergMarquardt(momentum=0.5))
+
+
+def test_float32_step_agrees_with_float64():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 3))
+    arguments = {"initial_damping": 0.1, "scaling": "identity"}
+    network = classifier(80)
+    start = network.get_weights()
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt("nielsen", solver="dual", **arguments))
+    model.fit(x.astype("float32"), y.astype("float32"), epochs=1, verbose=0)
+    single = np.concatenate(
+        [(a - b).ravel() for a, b in zip(network.get_weights(), start, strict=True)]
+    )
+    keras.config.set_floatx("float64")
+    try:
+        network = classifier(80)
+        network.set_weights(start)
+        model = LeastSquares(network)
+        model.compile(LevenbergMarquardt("nielsen", solver="cholesky", **arguments))
+        model.fit(x, y, epochs=1, verbose=0)
+    finally:
+        keras.config.set_floatx("float32")
+    double = np.concatenate(
+        [(a - b).ravel() for a, b in zip(network.get_weights(), start, strict=True)]
+    )
+    assert np.linalg.norm(single - double) < 1e-4 * np.linalg.norm(double)
+
+
+def test_more_weights_than_residuals_are_fitted_exactly(float64):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 3))
+    model = LeastSquares(classifier(300))
+    model.compile(LevenbergMarquardt(solver="dual"))
+    history = model.fit(x, y, epochs=60, verbose=0).history
+    assert history["loss"][-1] < 1e-20
+    assert "dual" in model.optimizer.choice
+
+
+@pytest.mark.parametrize("rule", ["trust_region", "nielsen", "marquardt"])
+def test_batches_of_any_size_descend(rule):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(70, 5)).astype("float32")
+    y = x[:, :3].argmax(axis=1)
+    model = LeastSquares(classifier(200))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(LevenbergMarquardt(rule, solver="dual"), loss=loss, metrics=["accuracy"])
+    history = model.fit(x, y, batch_size=32, epochs=8, verbose=0).history  # 32, 32, 6
+    assert history["accuracy"][-1] > 0.9
+
+
+def test_constraints_are_refused():
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(3, kernel_constraint="non_neg")])
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt(solver="dual"))
+    with pytest.raises(
+        ValueError, match=r"`solver` 'dual' cannot keep weights .* Received: solver='dual'"
+    ):
+        model.fit(np.ones((2, 2)), np.ones((2, 3)), verbose=0)

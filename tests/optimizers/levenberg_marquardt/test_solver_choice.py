@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+
+from kerazoo.models import LeastSquares
+from kerazoo.optimizers import LevenbergMarquardt
+from kerazoo.optimizers.levenberg_marquardt.solver_choice import Problem, choose
+
+GIB = 2**30
+
+
+def problem(rows, weights, **arguments):
+    """A dense network of about that many weights: inner products cost inputs + outputs."""
+    cost = int(4 * weights**0.5)
+    arguments = {"numbers_a_row": cost, "groups": 1, "double": False} | arguments
+    return Problem(rows, weights, cost, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("rows", "weights", "double", "chosen"),
+    [
+        (1000, 61, False, "cholesky"),
+        (1000, 61, True, "qr"),
+        (20, 61, False, "cholesky"),
+        (8000, 911, False, "cholesky"),
+        (4000, 3151, False, "cholesky"),
+        (1280, 670_000, False, "dual"),
+        (2000, 12_800_000, False, "dual"),
+        (60_000, 10_000, False, "cholesky"),
+        (200_000, 1_000_000, False, "cg"),
+        (1000, 100_000_000, False, "dual"),
+    ],
+)
+def test_auto(rows, weights, double, chosen):
+    choice = choose("auto", "auto", problem(rows, weights, double=double), free_bytes=20 * GIB)
+    assert choice.solver == chosen
+    assert f"{rows} residuals, {weights} weights" in choice.reason
+
+
+def test_constraints_and_acceleration_need_weight_space():
+    wanted = problem(100, 5000, weight_space=True)
+    assert choose("auto", "auto", wanted, 20 * GIB).solver == "cholesky"
+    assert choose("auto", "auto", problem(100, 5000), 20 * GIB).solver == "dual"
+    momentum = problem(9000, 600, residual_space=True)
+    assert choose("auto", "auto", momentum, 20 * GIB).solver == "dual"
+
+
+def test_rows_at_a_time_follow_the_free_memory():
+    def rows(free):
+        return choose("cholesky", "auto", problem(10**6, 1000), free).rows_at_a_time
+
+    # A quarter of three quarters of what is free, in float32, for J and what the layers keep.
+    assert rows(GIB) == int(GIB * 0.75 * 0.25) // (4 * (1000 + 126))
+    assert rows(GIB) > rows(GIB // 4)
+    assert rows(100 * GIB) == 2**28 // (4 * 1126)
+    assert choose("cholesky", 7, problem(10**6, 1000), GIB).rows_at_a_time == 7
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "qr", "dual", "cg"])
+def test_too_large_for_the_memory(solver):
+    with pytest.raises(ValueError, match=r"more memory .* Received: solver=.*10000000 weights"):
+        choose(solver, "auto", problem(10**6, 10**7), free_bytes=2**28)
+
+
+def test_nothing_is_allocated_before_the_error(monkeypatch):
+    """A network whose J^T J would take 3.6 TiB."""
+    network = keras.Sequential([keras.Input((999,)), keras.layers.Dense(1000)])
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt(solver="cholesky"))
+    before = network.get_weights()
+    with pytest.raises(ValueError, match="another solver"):
+        model.fit(np.ones((2, 999)), np.ones((2, 1000)), verbose=0)
+    np.testing.assert_array_equal(network.get_weights()[0], before[0])
