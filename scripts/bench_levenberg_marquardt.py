@@ -279,7 +279,7 @@ class Timed:
 
 def gram(rows, weights):
     J = tf.constant(np.random.default_rng(0).normal(size=(rows, weights)), tf.float32)
-    return Timed(tf.function(lambda: tf.matmul(J, J, transpose_a=True)))
+    return Timed(tf.function(lambda: tf.matmul(J, J, transpose_a=True), autograph=False))
 
 
 def lapack_cholesky(size):
@@ -296,7 +296,7 @@ def lapack_cholesky(size):
 
 def forward(network, batches):
     x = tf.constant(batches[0][0])
-    return Timed(tf.function(lambda: network(x, training=False)))
+    return Timed(tf.function(lambda: network(x, training=False), autograph=False))
 
 
 class Memory:
