@@ -12,9 +12,9 @@ Damping (of three) and learning rates (of six each) are those with the highest a
 held-out training images. Test accuracy and training loss (for the cross-entropy: of its
 probabilities) are computed after each epoch, off the clock; seconds include tracing.
 
-Where Adam is the better choice: wherever seconds to a usable accuracy count (it is there before the
-first step here is traced), memory is short, there are more images than can be seen a few times, or
-dropout and augmentation do the regularizing.
+Where Adam is the better choice: here, on the clock. It takes about ten epochs in the time of one,
+and is ahead in training loss and in seconds to an accuracy. Levenberg-Marquardt gains more an
+epoch, which pays where steps or passes over the data are what is dear.
 """
 
 import argparse
@@ -31,9 +31,8 @@ LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 DAMPINGS = (0.003, 0.01, 0.03)
 BATCH = 128
 CONCLUSION = """\
-Adam is the better choice for a usable accuracy soon: it takes dozens of steps in the time of one of
-these, and is there before the first has been traced; and for large data, dropout, augmentation.
-Levenberg-Marquardt is for the lowest loss in the fewest epochs."""
+On the clock Adam is the better choice here: look at the seconds to an accuracy and the training
+loss. Levenberg-Marquardt gains more an epoch, for about ten times the seconds."""
 OURS, ADAM, ADAM_CE = "Levenberg-Marquardt", "Adam, mse", "Adam, cross-entropy"
 
 
