@@ -41,7 +41,7 @@ def masked():
         [
             keras.Input((4, 2)),
             layers.Masking(),
-            layers.SimpleRNN(3, return_sequences=True),
+            layers.SimpleRNN(3, return_sequences=True, unroll=True),
             layers.Dense(3),
         ]
     )
