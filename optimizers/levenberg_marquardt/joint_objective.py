@@ -51,9 +51,8 @@ class JointObjective(Objective):
             return part.accumulate(solver, Linearization(*share, None, None, layers), w)
 
         known = near_w.outputs, near_w.output_gradients, near_w.output_factors
-        found = self._on_each_device(accumulate_share, self._replicas.shares(known))
-        systems, g = zip(*found, strict=True)
-        return solver.joined(systems, self._replicas), self._replicas.sum(tf.add_n(g))
+        systems = self._on_each_device(accumulate_share, self._replicas.shares(known))
+        return solver.joined(systems, self._replicas)
 
     def vector_jacobian_product(self, w, output_vectors):
         shares = self._replicas.shares(output_vectors)

@@ -154,8 +154,7 @@ class OuterProducts(Unit):
 
     def combination(self, data, alpha):
         a, delta = data
-        delta = tf.squeeze(tf.matmul(alpha[:, None], _by_row(delta)), axis=1)
-        delta = tf.reshape(delta, tf.concat([tf.shape(a)[:2], data[1].shape[3:]], axis=0))
+        delta = _combined(alpha, delta)
 
         def of_kernel():
             return self.form.kernels(tf.matmul(_flat(a), _flat(delta), transpose_a=True)[None])
@@ -166,7 +165,10 @@ class OuterProducts(Unit):
         a, delta = data
 
         def of_kernel():
-            products = tf.einsum("btp,brtq->brpq", a, delta)
+            if a.shape[1] == 1:  # no sum to make, and thousands of tiny products are slow
+                products = a[:, :, :, None] * delta
+            else:
+                products = tf.einsum("btp,brtq->brpq", a, delta)
             return _flat_rows(self.form.kernels(tf.reshape(products, [-1, *products.shape[2:]])))
 
         return self._in_order(of_kernel, lambda: _flat(tf.reduce_sum(delta, axis=2)))
@@ -214,7 +216,7 @@ class Lookup(Unit):
 
     def combination(self, data, alpha):
         ids, delta = data
-        combined = tf.reshape(tf.matmul(alpha[:, None], _by_row(delta)), [-1, delta.shape[3]])
+        combined = _flat(_combined(alpha, delta))
         return [tf.math.unsorted_segment_sum(combined, tf.reshape(ids, [-1]), self.table_length)]
 
     def written_out(self, data):
@@ -523,9 +525,11 @@ def _by_example(delta, rows):
     return tf.reshape(delta, [-1, rows, positions, delta.shape[2]])
 
 
-def _by_row(delta):
-    """(examples, rows, positions * outputs)."""
-    return tf.reshape(delta, [tf.shape(delta)[0], delta.shape[1], -1])
+def _combined(alpha, delta):
+    """`sum over rows of alpha_r delta_r`, (examples, positions, outputs)."""
+    if delta.shape[1] == 1:
+        return alpha[:, :, None] * delta[:, 0]
+    return tf.einsum("br,brtq->btq", alpha, delta)
 
 
 def _flat(tensor):

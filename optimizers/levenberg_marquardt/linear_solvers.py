@@ -23,8 +23,10 @@ class _WeightSpace:
     def linearize(self, objective, w):
         """The `Linearization` at w, with gradient and system."""
         near_w = objective.linearize(w)
-        system, g = objective.accumulate(self, near_w, w)
-        if not self.residual_form:
+        system = objective.accumulate(self, near_w, w)
+        if self.residual_form:
+            g = tf.cast(self.gradient(system), w.dtype)
+        else:
             g = objective.vector_jacobian_product(w, near_w.output_gradients)
         if objective.penalty.regularized:
             root = tf.sqrt(near_w.penalty_curvature)
@@ -34,21 +36,20 @@ class _WeightSpace:
         return near_w._replace(gradient=g, system=system)
 
     def accumulate(self, objective, near_w, w):
-        """The system of the rows of the batch; with the residual form `J^T r` too, else zeros."""
+        """The system of the rows of the batch."""
         r = tf.zeros([objective.batch, 0], w.dtype)
         if self.residual_form:
             r = tf.cast(residuals(near_w.output_gradients, near_w.output_factors), w.dtype)
 
-        def add_chunk(i, system, g):
+        def add_chunk(i, system):
             J = objective.jacobian.matrix(near_w.layers(i))
             r_chunk = tf.zeros(tf.shape(J)[:1], w.dtype)
             if self.residual_form:
                 r_chunk = tf.reshape(objective.slice(r, i), [-1])
-                g += tf.linalg.matvec(J, r_chunk, transpose_a=True)
-            return self.add(system, J, r_chunk), g
+            return (self.add(system, J, r_chunk),)
 
         empty = self.empty(objective.weights.size, w.dtype)
-        return objective.over_chunks(add_chunk, empty, tf.zeros_like(w))
+        return objective.over_chunks(add_chunk, empty)[0]
 
     def norms(self, objective, linearization):
         """Lengths of the columns of J, (weights,)."""
@@ -84,6 +85,10 @@ class Cholesky(_WeightSpace):
 
     def add(self, A, J, r):
         return A + squared(tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype))
+
+    def gradient(self, A):
+        """`J^T r` of the residual form."""
+        return A[:-1, -1]
 
     def joined(self, systems, replicas):
         """The system of all rows, from those of the replicas of this process."""
@@ -153,6 +158,9 @@ class QR(_WeightSpace):
     def add(self, T, J, r):
         stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
         return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
+
+    def gradient(self, T):
+        return tf.linalg.matvec(T[:, :-1], T[:, -1], transpose_a=True)
 
     def joined(self, systems, replicas):
         triangles = tf.reshape(replicas.stack(systems), [-1, systems[0].shape[1]])

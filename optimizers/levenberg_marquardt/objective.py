@@ -122,7 +122,7 @@ class Objective:
         return self.jacobian.data(self.jacobian.run(w, x), self._cotangents(factors))
 
     def accumulate(self, solver, near_w, w):
-        """The solver's system, and `J^T r`, of all rows of the batch."""
+        """The solver's system of all rows of the batch."""
         return solver.accumulate(self, near_w, w)
 
     def agreed(self, values):
