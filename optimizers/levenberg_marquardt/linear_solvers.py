@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from .cholesky import cholesky, mirrored
+from .cholesky import cholesky
 from .output_curvature import residuals
 from .scaled_model import ScaledModel
 
@@ -67,8 +67,8 @@ class _WeightSpace:
 class Cholesky(_WeightSpace):
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
-    The cheaper of the two. It keeps `[J r]^T [J r]`, so that for a sum of squares `g = J^T r`
-    comes with A. Squaring J doubles the digits that its condition costs; a float32 Jacobian is
+    The cheaper of the two. It keeps the lower triangle of `[J r]^T [J r]`, so that for a sum of
+    squares `g = J^T r` comes with A. Squaring J doubles the digits that its condition costs; a float32 Jacobian is
     therefore squared in float64 where that takes no time worth speaking of. This asks for the g
     that comes with A: one rounded to float32 would point out of the range of a singular A.
 
@@ -88,7 +88,7 @@ class Cholesky(_WeightSpace):
 
     def gradient(self, A):
         """`J^T r` of the residual form."""
-        return A[:-1, -1]
+        return A[-1, :-1]
 
     def joined(self, systems, replicas):
         """The system of all rows, from those of the replicas of this process."""
@@ -104,11 +104,13 @@ class Cholesky(_WeightSpace):
     def quadratic(self, A, s):
         """`s^T A s`."""
         exact = tf.cast(s, A.dtype)
-        return tf.cast(tf.tensordot(exact, tf.linalg.matvec(A[:-1, :-1], exact), 1), s.dtype)
+        lower = tf.linalg.matvec(tf.linalg.band_part(A[:-1, :-1], -1, 0), exact)
+        of_diagonal = tf.linalg.diag_part(A)[:-1] * exact
+        return tf.cast(tf.tensordot(exact, 2 * lower - of_diagonal, 1), s.dtype)
 
     def step(self, A, g, damping):
         """The step s and `s^T (A + damping I)^-1 s`, the slope that the secular equation needs."""
-        b = A[:-1, -1] if self.residual_form else g
+        b = A[-1, :-1] if self.residual_form else g
         L = self._factor(A, damping, g.dtype)
         s = -tf.linalg.cholesky_solve(L, tf.cast(b, A.dtype)[:, None])
         slope = tf.reduce_sum(tf.linalg.triangular_solve(L, s) ** 2)
@@ -126,21 +128,24 @@ class Cholesky(_WeightSpace):
         if A.dtype != dtype:  # float32 could not use the last digits anyway
             uncertain *= 100
         least = uncertain * tf.reduce_max(tf.linalg.diag_part(A))
-        damping = tf.maximum(tf.cast(damping, A.dtype), least)
-        return cholesky(A + damping * tf.eye(size, dtype=A.dtype))
+        damped = tf.linalg.diag_part(A) + tf.maximum(tf.cast(damping, A.dtype), least)
+        return cholesky(tf.linalg.set_diag(A, damped))
 
 
 def squared(J):
-    """`J^T J`; large ones in strips, each from the diagonal on, as the matrix is symmetric."""
+    """The lower triangle of `J^T J`; what is above it means nothing.
+
+    Large ones are made in strips down from the diagonal, as the matrix is symmetric.
+    """
     size = J.shape[1]
     if size < _FEWEST_COLUMNS_FOR_STRIPS:
         return tf.matmul(J, J, transpose_a=True)
     ends = [size * k // _STRIPS for k in range(_STRIPS + 1)]
     strips = [
-        tf.pad(tf.matmul(J[:, a:b], J[:, a:], transpose_a=True), [[0, 0], [a, 0]])
+        tf.pad(tf.matmul(J[:, a:], J[:, a:b], transpose_a=True), [[a, 0], [0, 0]])
         for a, b in itertools.pairwise(ends)
     ]
-    return mirrored(tf.concat(strips, axis=0))
+    return tf.concat(strips, axis=1)
 
 
 class QR(_WeightSpace):
