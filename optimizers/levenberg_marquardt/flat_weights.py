@@ -57,7 +57,9 @@ class FlatWeights:
 
     def spread(self, by_variable):
         """(weights,) of one value for each variable."""
-        return tf.repeat(by_variable, self.sizes)
+        # tf.repeat would make a mask of (variables, largest size).
+        parts = zip(tf.unstack(by_variable), self.sizes, strict=True)
+        return tf.concat([tf.fill([size], value) for value, size in parts], axis=0)
 
     @property
     def constrained(self):

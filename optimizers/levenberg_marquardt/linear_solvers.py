@@ -68,9 +68,10 @@ class Cholesky(_WeightSpace):
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
     The cheaper of the two. It keeps the lower triangle of `[J r]^T [J r]`, so that for a sum of
-    squares `g = J^T r` comes with A. Squaring J doubles the digits that its condition costs; a float32 Jacobian is
-    therefore squared in float64 where that takes no time worth speaking of. This asks for the g
-    that comes with A: one rounded to float32 would point out of the range of a singular A.
+    squares `g = J^T r` comes with A. Squaring J doubles the digits that its condition costs; a
+    float32 Jacobian is therefore squared in float64 where that takes no time worth speaking of.
+    This asks for the g that comes with A: one rounded to float32 would point out of the range of a
+    singular A.
 
     lambda gets no smaller than what rounding leaves uncertain in A, else a singular A would come
     out indefinite. Should one do so all the same, the factor is NaN in graph mode and nothing is
