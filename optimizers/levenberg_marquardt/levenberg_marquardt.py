@@ -111,8 +111,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         xtol: Length of the step relative to the weights, both scaled by D. Default "auto".
         gtol: Cosine of the angle between residuals and columns of J. Default "auto".
         jacobian_rows: Positive integer, rows of J held at a time, which bounds the memory.
-            Default "auto": as many as take a sixth of the memory that is free when `fit` begins,
-            at most 256 MiB, with "dual" and "cg" 1 GiB.
+            Default "auto": as many as take three sixteenths of the memory that is free when a step
+            is traced, at most 256 MiB, with "dual" and "cg" 1 GiB.
         cg_tolerance: Positive number, the residual at which conjugate gradients stop, relative to
             the right-hand side; they stop after 200 iterations too. Default 1e-4.
         momentum: Number from 0 to below 1, for mini-batches with "dual" and "cg": the part v of the

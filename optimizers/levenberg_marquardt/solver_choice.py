@@ -7,7 +7,7 @@ For n residuals and p weights:
 | `cholesky` | n p^2 / 2 + p^3 / 3            | 3 p^2                                 |
 | `qr`       | 2 n p^2 + 2 p^3                | 6 p^2                                 |
 | `dual`     | n^2 c + n^3 / 3                | (4 + groups) n^2 + 10 p               |
-| `cg`       | 60 backward passes, about 6 p n each | 14 p                            |
+| `cg`       | a few passes an iteration      | 1024 n + 14 p                         |
 
 c is what the inner product of two rows of J costs over all layers (inputs + outputs of a dense
 one); there is one group, or with an L2 penalty one for each variable. A row takes p numbers with
@@ -136,7 +136,7 @@ _NUMBERS = {
     "cholesky": lambda q: 3 * q.weights**2,
     "qr": lambda q: 6 * q.weights**2,
     "dual": lambda q: (4 + q.groups) * q.rows**2 + 10 * q.weights,
-    "cg": lambda q: 14 * q.weights,
+    "cg": lambda q: 1024 * q.rows + 14 * q.weights,
 }
 
 

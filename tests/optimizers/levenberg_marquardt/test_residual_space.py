@@ -1,5 +1,7 @@
 """Steps in residual space against the dense normal equations in float64, and through `fit`."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -26,11 +28,14 @@ def dense_system(objective, w):
 
 
 @pytest.mark.parametrize("damping", [1e-3, 3.0])
-@pytest.mark.parametrize("rows", [10**6, 7])
-@pytest.mark.parametrize("name", ["mse", "huber", "l1", "frozen", "masked", "two outputs"])
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        *itertools.product(["mse", "huber", "l1", "frozen", "two outputs"], [10**6, 7]),
+        ("masked", 10**6),
+    ],
+)
 def test_steps_are_the_dense_ones(name, rows, damping, float64):
-    if name == "masked" and rows == 7:
-        return
     weight = None if name == "masked" else RNG.uniform(0, 2, BATCH)
     objective, weights, *_ = pieces(name, rows, weight)
     w = weights.vector()
