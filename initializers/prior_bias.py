@@ -18,9 +18,10 @@ class PriorBias(keras.initializers.Initializer):
 
     A network that begins at zero spends its first steps on learning the base rate: at 1 % positives
     about 115 steps, with this bias 34, and 19 with a zero kernel in the same layer (`"zeros"`),
-    means of 5 seeds in scripts/compare_bias_starts.py. It buys speed, not accuracy at the end. The biases are for a last layer of logits, or with the
-    activation that belongs to the loss: sigmoid, softmax, none, exponential. For a model that is
-    already built, `initialize_output_bias` finds layer, loss and activation by itself. Where you
+    means of 5 seeds in scripts/compare_bias_starts.py. It buys speed, not accuracy at the end. The
+    biases are for a last layer of logits, or with the activation that belongs to the loss: sigmoid,
+    softmax, none, exponential. For a model that is already built, `initialize_output_bias` finds
+    layer, loss and activation by itself. Where you
     train on weighted or resampled data, take the prior from what the loss sees.
 
     Args:

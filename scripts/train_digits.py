@@ -92,7 +92,7 @@ def digits():
     return batches, len(x_train), (x_test, y_test)
 
 
-# Epochs and the learning rate to begin with; it falls along a cosine on MNIST.
+# Epochs and the learning rate to begin with; it falls along a cosine.
 DATA = {"mnist": (mnist, 20, 3e-3), "digits": (digits, 10, 1e-3)}
 
 
@@ -117,7 +117,7 @@ def main():
             model = last["model"] = make()
             steps = epochs * -(-examples // BATCH)
             schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
-            optimizer = keras.optimizers.Adam(schedule if options.data == "mnist" else rate)
+            optimizer = keras.optimizers.Adam(schedule)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(optimizer, loss, metrics=["accuracy"])
             model.fit(batches(), epochs=epochs, verbose=0)
