@@ -116,9 +116,9 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         cg_tolerance: Positive number, the residual at which conjugate gradients stop, relative to
             the right-hand side; they stop after 200 iterations too. Default 1e-4.
         momentum: Number from 0 to below 1, for mini-batches with "dual" and "cg": the part v of the
-            last step that damping holds on to, `|J s + r|^2 + lambda |D (s - v)|^2` (SPRING). It
-            helps where lambda stays large, as for very noisy batches, and does harm where lambda
-            falls and every batch is fitted by itself. Default 0.0.
+            last step that damping holds on to, `|J s + r|^2 + lambda |D (s - v)|^2` (SPRING). It is
+            made for a lambda that is held: where lambda falls with the gain ratio and every batch
+            is fitted by itself, it does harm. Default 0.0.
         name: String.
 
     Raises:
