@@ -2,7 +2,7 @@
 
     python scripts/federated_warm_start.py                  in this process, nothing to install
     python scripts/federated_warm_start.py --flower         through Flower's simulation engine;
-                                                            pip install 'kerazoo[federated]'
+                                                            pip install '.[federated]'
 
 A network is pretrained on one part of scikit-learn's digits. The rest is split among clients by
 label, so that each has mostly some of the digits, and they go on by federated averaging: in each
@@ -16,7 +16,6 @@ client loads by itself are overwritten: that, not a bug, is why warm starts seem
 """
 
 import argparse
-import functools
 import os
 import tempfile
 
@@ -41,14 +40,8 @@ def build():
     ]
     model = keras.Sequential([keras.Input((64,)), *layers])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.2), loss, metrics=["accuracy"])
+    model.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
     return model
-
-
-@functools.cache
-def client_model():
-    """One a process, so that its graphs are traced once; SGD keeps nothing between rounds."""
-    return build()
 
 
 def data():
@@ -69,12 +62,11 @@ def accuracy(model, part):
     return model.evaluate(*part, verbose=0)[1]
 
 
-def train_client(weights, part):
+def train_client(model, weights, part):
     """What a client does in one round, in whichever process: measure, train, send."""
-    model = client_model()
     model.set_weights(weights)
     on_arrival = accuracy(model, part)
-    model.fit(*part, batch_size=32, epochs=1, verbose=0)
+    model.fit(*part, batch_size=16, epochs=1, verbose=0)
     return model.get_weights(), len(part[1]), on_arrival
 
 
@@ -89,8 +81,9 @@ def average(results):
 def in_process(model, parts, test, rounds):
     """Federated averaging in a loop."""
     weights, arrivals, held_out = model.get_weights(), [], []
+    client = build()  # serves all clients in turn: SGD keeps nothing between rounds
     for _ in range(rounds):
-        results = [train_client(weights, part) for part in parts]
+        results = [train_client(client, weights, part) for part in parts]
         weights = average(results)
         model.set_weights(weights)
         arrivals.append([on_arrival for _, _, on_arrival in results])
@@ -114,7 +107,7 @@ def through_flower(model, parts, test, rounds):
     def train(message: Message, context: Context):
         part = parts[int(context.node_config["partition-id"])]
         weights, examples, on_arrival = train_client(
-            message.content["arrays"].to_numpy_ndarrays(), part
+            build(), message.content["arrays"].to_numpy_ndarrays(), part
         )
         metrics = {
             "num-examples": examples,
@@ -160,14 +153,14 @@ def through_flower(model, parts, test, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flower", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     run = through_flower if options.flower else in_process
 
     keras.utils.set_random_seed(0)
     before, parts, test = data()
     pretrained = build()
-    pretrained.fit(*before, batch_size=32, epochs=20, verbose=0)
+    pretrained.fit(*before, batch_size=16, epochs=60, verbose=0)
     warm, cold = build(), build()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "pretrained.keras")
