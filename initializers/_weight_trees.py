@@ -18,14 +18,15 @@ import numpy as np
 
 @dataclass
 class Leaf:
-    """A layer that has weights and is no functional model.
+    """A layer that has weights and is no model of layers.
 
-    `path` holds names; `place` the same with `class#number` for names that Keras made up.
+    `path` holds names; `place` the same with `class#number` for names that Keras made up. `kind` is
+    the class, or None where a file does not say.
     """
 
     path: str
     place: str
-    kind: str
+    kind: str | None
     weights: dict  # by key: a keras.Variable or an array
 
     def label(self, key):
@@ -53,7 +54,8 @@ def tree_of(source):
     with h5py.File(file, "r") as opened:
         leaves = []
         _visit_file(opened, "", "", leaves)
-    return leaves
+        own = {key: _array(array) for key, array in opened.get("vars", {}).items()}
+    return leaves + _own_leaf(own)
 
 
 def leaves_of_model(model):
@@ -64,7 +66,14 @@ def leaves_of_model(model):
         )
     leaves, seen = [], {id(model)}
     _visit_model(model, "", "", leaves, seen)
-    return leaves
+    own = {}
+    model.save_own_variables(own)
+    return leaves + _own_leaf(own)
+
+
+def _own_leaf(weights):
+    """What belongs to the model itself and to none of its layers."""
+    return [Leaf(".", ".", None, weights)] if weights else []
 
 
 def _visit_model(model, path, place, leaves, seen):
@@ -73,12 +82,19 @@ def _visit_model(model, path, place, leaves, seen):
         if id(layer) not in seen and layer.weights:
             seen.add(id(layer))
             children.append((layer.name, _snake_case(type(layer).__name__), layer))
-    for name, kind, layer, its_place in _with_places(children, place):
+    places = _places([(name, kind, None) for name, kind, _ in children], place)
+    for (name, kind, layer), its_place in zip(children, places, strict=True):
         its_path = f"{path}/{name}" if path else name
-        if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
+        weights = {} if _is_functional(layer) else dict(_weights(layer, "", set()))
+        # Of a subclassed model that keeps all under `layers` a file cannot tell that it is none.
+        if all(key.startswith("layers/") for key in weights) and isinstance(layer, keras.Model):
             _visit_model(layer, its_path, its_place, leaves, seen)
         else:
-            leaves.append(Leaf(its_path, its_place, kind, dict(_weights(layer, "", set()))))
+            leaves.append(Leaf(its_path, its_place, kind, weights))
+
+
+def _is_functional(layer):
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
 
 
 def _weights(layer, prefix, seen):
@@ -117,27 +133,41 @@ def _attributes_of_all():
 
 def _visit_file(group, path, place, leaves):
     children = []
-    within = group.get("layers", group)
-    for key, node in sorted(_nodes(within), key=lambda item: _natural(item[0])):
+    for keys, node in sorted(_nodes(group, ()), key=lambda item: [_natural(k) for k in item[0]]):
         if any(True for _ in _arrays(node, "")):
-            children.append((node["vars"].attrs["name"], re.sub(r"_\d+$", "", key), node))
-    for name, kind, node, its_place in _with_places(children, place):
+            name = node["vars"].attrs["name"]
+            children.append((name, _kind_in_file(keys, name), keys, node))
+    # Attributes come in the order of the alphabet: only those of one list have an order.
+    places = _places(
+        [(name, kind, keys[:-1] or keys) for name, kind, keys, _ in children],
+        place,
+    )
+    for (name, kind, _, node), its_place in zip(children, places, strict=True):
         its_path = f"{path}/{name}" if path else name
-        if "layers" in node:
+        if "layers" in node and set(node) <= {"layers", "vars"} and not len(node["vars"]):
             _visit_file(node, its_path, its_place, leaves)
         else:
             leaves.append(Leaf(its_path, its_place, kind, dict(_arrays(node, ""))))
 
 
-def _nodes(group):
-    """The layers in a group, through lists and dicts of them."""
+def _kind_in_file(keys, name):
+    """In a list the key is the class; an attribute of a subclassed model does not tell it."""
+    if len(keys) > 1:
+        return _without_number(keys[-1])
+    registered = [key.split(">")[-1] for key in keras.saving.get_custom_objects()]
+    known = {_snake_case(cls) for cls in (*dir(keras.layers), *registered)}
+    return _without_number(name) if _without_number(name) in known else None
+
+
+def _nodes(group, keys):
+    """The layers in a group with their keys, through lists and dicts of them."""
     for key, child in group.items():
         if key in ("vars", "optimizer") or not isinstance(child, h5py.Group):
             continue
         if "vars" not in child:
-            yield from _nodes(child)
+            yield from _nodes(child, (*keys, key))
         elif "name" in child["vars"].attrs:
-            yield key, child
+            yield (*keys, key), child
         else:
             raise ValueError(
                 "`source` was written by a Keras that kept no names of layers in its weights "
@@ -162,15 +192,28 @@ def _array(dataset):
     return np.array(dataset)
 
 
-def _with_places(children, place):
-    """Names that Keras made up say no more than the class and the order: so do their places."""
-    numbers = {}
-    for name, kind, value in children:
+def _places(children, place):
+    """Names that Keras made up say no more than the class and the order: so do their places.
+
+    `children` are names, classes, and where they stand: layers of one class from several places
+    have no known order, and get places that nothing else has.
+    """
+    made_up = [kind is not None and _without_number(name) == kind for name, kind, _ in children]
+    origins, numbers = {}, {}
+    for (_, kind, origin), is_made_up in zip(children, made_up, strict=True):
+        if is_made_up:
+            origins.setdefault(kind, set()).add(origin)
+    for (name, kind, _), is_made_up in zip(children, made_up, strict=True):
         own = name
-        if re.fullmatch(rf"{re.escape(kind)}(_\d+)?", name):
+        if is_made_up:
             numbers[kind] = numbers.get(kind, 0) + 1
-            own = f"{kind}#{numbers[kind]}"
-        yield name, kind, value, f"{place}/{own}" if place else own
+            ordered = len(origins[kind]) == 1
+            own = f"{kind}#{numbers[kind]}" if ordered else f"{kind}#{name} of unknown order"
+        yield f"{place}/{own}" if place else own
+
+
+def _without_number(name):
+    return re.sub(r"_\d+$", "", name)
 
 
 def _natural(key):

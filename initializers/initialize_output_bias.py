@@ -90,7 +90,7 @@ def initialize_output_bias(
             "its last layer a `PriorBias`. "
             f"Received: model={getattr(model, 'name', model)!r}"
         )
-    names = list(getattr(model, "output_names", [model.layers[-1].name]))
+    names = _output_names(model)
     targets = _by_output("y", y, names)
     weights = _by_output("sample_weight", sample_weight, names)
     losses = _by_output("loss", getattr(model, "loss", None) if loss is None else loss, names)
@@ -141,6 +141,17 @@ def initialize_output_bias(
     ]
 
 
+def _output_names(model):
+    """The keys by which `compile` and `fit` take losses and targets, in the order of `outputs`."""
+    structure = getattr(model, "output", None)
+    if isinstance(structure, dict) and all(
+        isinstance(tensor, keras.KerasTensor) for tensor in structure.values()
+    ):
+        by_id = {id(tensor): key for key, tensor in structure.items()}
+        return [by_id[id(tensor)] for tensor in model.outputs]
+    return list(getattr(model, "output_names", [model.layers[-1].name]))
+
+
 def _by_output(argument, value, names):
     if isinstance(value, dict):
         unknown = sorted(set(value) - set(names))
@@ -173,6 +184,11 @@ def _last_layer(model, tensor, activations=()):
         return _last_layer(layer, layer.outputs[index], activations)
     if isinstance(layer, keras.layers.TimeDistributed):
         layer = layer.layer
+    if layer is None:
+        raise ValueError(
+            "Each output must end in a layer that is used once. Received: an output of shape "
+            f"{tensor.shape} that comes from a layer of several uses, or from none"
+        )
     bias = getattr(layer, "bias", None)
     if not isinstance(bias, keras.Variable) or len(bias.shape) != 1 or kernel_of(layer) is None:
         raise ValueError(

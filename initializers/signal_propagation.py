@@ -28,14 +28,15 @@ def signal_propagation(model, inputs, targets=None, loss=None):
         model: A Keras model.
         inputs: A batch, as the model takes it.
         targets: The batch's targets, or `None` (default).
-        loss: A Keras loss, its name, or a function of targets and outputs; used with `targets`
-            alone. Default `None`: the compiled one.
+        loss: A Keras loss, its name, or a function of targets and outputs, or a list or dict of
+            them by output; used with `targets` alone. Default `None`: the compiled one.
 
     Returns:
         A `SignalReport`: `.signals`, `.table()`, `.plot(path)`, `.diagnosis`.
 
     Raises:
-        ValueError: `targets` without a loss, or a loss without targets.
+        ValueError: `targets` without a loss, a loss without targets, or not as many of them as
+            the model has outputs.
 
     Example:
 
@@ -95,8 +96,18 @@ def _value(model, inputs, targets, loss, outputs):
         return sum(ops.sum(t * ops.cast(d, t.dtype)) for t, d in zip(flat, directions, strict=True))
     if loss is None:
         return model.compute_loss(x=inputs, y=targets, y_pred=outputs, training=False)
-    values = keras.tree.map_structure(keras.losses.get(loss), targets, outputs)
-    return sum(ops.mean(value) for value in keras.tree.flatten(values))
+    flat_outputs, flat_targets = keras.tree.flatten(outputs), keras.tree.flatten(targets)
+    losses = [loss[key] for key in sorted(loss)] if isinstance(loss, dict) else loss
+    if not isinstance(losses, (list, tuple)):
+        losses = [losses] * len(flat_outputs)
+    for name, given in (("targets", flat_targets), ("loss", losses)):
+        if len(given) != len(flat_outputs):
+            raise ValueError(
+                f"`{name}` must have one entry for each of the model's {len(flat_outputs)} "
+                f"outputs. Received: {len(given)}"
+            )
+    rows = zip(losses, flat_targets, flat_outputs, strict=True)
+    return sum(ops.mean(keras.losses.get(one)(y, z)) for one, y, z in rows)
 
 
 def _row(name, kind, signal, output, gradient, weights, weight_gradients):

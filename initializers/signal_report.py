@@ -7,6 +7,8 @@ from .._pictures import import_pyplot
 
 # Between these a deep network still learns with the usual optimizers and learning rates.
 LOWEST, HIGHEST = 1e-3, 1e3
+_ACTIVATIONS = ("Activation", "ReLU")
+MOST_NAMES = 25  # on the axis of a picture; of more layers every second or third is named
 
 
 class Signal(NamedTuple):
@@ -68,6 +70,9 @@ class SignalReport:
     def plot(self, path):
         """Saves a picture of signal and gradient over depth, both logarithmic, as PNG.
 
+        In the green band both are well; what is zero or not finite is marked at the lower or the
+        upper edge.
+
         Args:
             path: Where to save it.
 
@@ -78,19 +83,43 @@ class SignalReport:
         figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
         depth = np.arange(len(self.signals))
         axes.axhspan(LOWEST, HIGHEST, color="C2", alpha=0.1, lw=0)
-        styles = (("mean square of the signal", "mean_square", "C0", "-o"),)
-        styles += (("norm of the gradient", "gradient_norm", "C3", "--s"),)
-        for label, name, color, style in styles:
+        axes.set_yscale("log")
+        for label, name, color, style in (
+            ("mean square of the signal", "mean_square", "C0", "-o"),
+            ("norm of the gradient", "gradient_norm", "C3", "--s"),
+        ):
             values = np.array([getattr(signal, name) for signal in self.signals])
-            shown = np.where((values > 0) & np.isfinite(values), values, np.nan)
+            finite = np.isfinite(values)
+            shown = np.where(finite & (values > 0), values, np.nan)
             axes.plot(depth, shown, style, color=color, ms=3, label=label)
-        axes.set(yscale="log", xlabel="depth (layers, in the order of the forward pass)")
+            # What a logarithm cannot show stands at the edge of the picture.
+            for what, where, edge, marker in (
+                ("zero", finite & (values == 0), 0.02, "v"),
+                ("not finite", ~finite, 0.98, "^"),
+            ):
+                if where.any():
+                    axes.plot(
+                        depth[where],
+                        np.full(where.sum(), edge),
+                        marker,
+                        color=color,
+                        ms=5,
+                        fillstyle="none" if name == "gradient_norm" else "full",
+                        transform=axes.get_xaxis_transform(),
+                        label=f"{what}: {label}",
+                    )
+        axes.set_xlabel("layers in the order of the forward pass")
         axes.set_title(_wrapped(self.diagnosis), fontsize=10, loc="left")
-        if len(self.signals) <= 25:
-            axes.set_xticks(depth, [s.layer for s in self.signals], rotation=45, ha="right")
-        axes.legend()
+        shown = depth[:: -(-len(depth) // MOST_NAMES)]
+        names = [_shortened(self.signals[i].layer) for i in shown]
+        axes.set_xticks(shown, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.legend(fontsize=8)
         figure.savefig(path, dpi=120)
         plt.close(figure)
+
+
+def _shortened(name, longest=20):
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
 def _wrapped(text, width=110):
@@ -108,6 +137,15 @@ def _diagnosis(signals):
     computed = [s for s in signals if s.kind != "Input"] or signals
     moving = [s for s in computed if s.mean_square > 0] or computed
     first, last = moving[0], moving[-1]
+    gradients = [s.gradient_norm for s in computed]
+    if gradients[-1] > 0 and gradients[0] == 0:
+        for signal in computed:
+            if signal.dead == 1 and (signal.mean_square > 0 or signal.kind in _ACTIVATIONS):
+                return (
+                    f"dead: every unit of {signal.layer!r} gives 0 for every example, and no "
+                    "gradient comes through. Look at its biases and at the scale of its inputs; "
+                    "layers.PReLU cannot die."
+                )
     largest = max(moving, key=lambda s: s.mean_square)
     path = f"over {len(computed)} layers"
     if largest.mean_square > HIGHEST * first.mean_square:
@@ -119,7 +157,6 @@ def _diagnosis(signals):
     if last.mean_square < LOWEST * first.mean_square:
         times = last.mean_square / first.mean_square
         return f"vanishing: the mean square falls to {times:.1e} {path}. {_remedy(signals)}"
-    gradients = [s.gradient_norm for s in computed]
     if not np.isfinite(gradients).all():
         return f"gradients are not finite. {_remedy(signals)}"
     if gradients[-1] > 0 and gradients[0] == 0:

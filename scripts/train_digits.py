@@ -56,7 +56,10 @@ def residual_networks(input_shape, num_outputs):
 def networks(model, input_shape):
     if model == "residual":
         return residual_networks(input_shape, 10)
-    make = {"maxout": MaxoutNetwork, "prelu": PReLUNetwork, "relu": relu_network}[model]
+    if model == "maxout":
+        # Half of the units, as in the paper, asks for hundreds of epochs.
+        return {model: lambda: MaxoutNetwork(input_shape, 10, dropout=0.2)}
+    make = {"prelu": PReLUNetwork, "relu": relu_network}[model]
     return {model: lambda: make(input_shape, 10)}
 
 
@@ -93,7 +96,7 @@ def digits():
 
 
 # Epochs and the learning rate to begin with; it falls along a cosine.
-DATA = {"mnist": (mnist, 20, 3e-3), "digits": (digits, 10, 1e-3)}
+DATA = {"mnist": (mnist, 14, 3e-3), "digits": (digits, 10, 1e-3)}
 
 
 def main():

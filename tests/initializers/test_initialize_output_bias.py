@@ -223,3 +223,28 @@ def test_a_later_output_that_fails_leaves_the_first():
     with pytest.raises(ValueError, match="must be finite"):
         initialize_output_bias(model, [RARE, MONEY * np.nan], ["binary_crossentropy", "mse"])
     np.testing.assert_equal(model.get_weights(), before)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_outputs_in_a_dict_go_by_its_keys(single):
+    inputs = keras.Input((3,))
+    outputs = {"zeta": layers.Dense(2, name="first")(inputs)}
+    y = {"zeta": np.array([[1.0, 5.0], [3.0, 5.0]])}
+    if not single:
+        outputs["alpha"] = layers.Dense(1, name="last")(inputs)
+        y["alpha"] = np.array([7.0, 9.0])
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", dict.fromkeys(outputs, "mse"))
+    initialize_output_bias(model, y)
+    found = model(np.ones((1, 3)))
+    np.testing.assert_allclose(found["zeta"], [[2, 5]])
+    if not single:
+        np.testing.assert_allclose(found["alpha"], [[8]])
+
+
+def test_a_head_of_two_uses_is_refused():
+    head = layers.Dense(1)
+    inputs = [keras.Input((3,)), keras.Input((3,))]
+    model = keras.Model(inputs, [head(x) for x in inputs])
+    with pytest.raises(ValueError, match="used once"):
+        initialize_output_bias(model, [np.ones(2), np.zeros(2)], loss="mse")

@@ -85,6 +85,35 @@ def test_several_inputs_and_outputs():
     assert all(s.gradient_norm > 0 for s in report.signals)
 
 
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_one_loss_for_each_output(as_dict):
+    """Their values add up, and so do the gradients at the layer that both read."""
+    x = batch(5, 3)
+    y = {"b": batch(5, 2), "a": np.abs(batch(5, 1))}
+    loss = {"b": "mse", "a": "poisson"}
+    inputs = keras.Input((3,))
+    h = layers.Dense(4, name="h")(inputs)
+    outputs = {"b": layers.Dense(2)(h), "a": layers.Dense(1, "exponential")(h)}
+    if not as_dict:
+        y, loss, outputs = (list(part.values()) for part in (y, loss, outputs))
+    model = keras.Model(inputs, outputs)
+    signals = signal_propagation(model, x, y, loss).signals
+    with tf.GradientTape() as tape:
+        found = model(x)
+        keys = {"b": "b", "a": "a"} if as_dict else {"b": 0, "a": 1}
+        b, a = (tf.cast(y[keys[k]], "float32") for k in "ba")
+        z_b, z_a = found[keys["b"]], found[keys["a"]]
+        total = tf.reduce_mean((z_b - b) ** 2) + tf.reduce_mean(z_a - a * tf.math.log(z_a))
+    gradients = tape.gradient(total, model.get_layer("h").weights)
+    expected = np.sqrt(sum(np.sum(np.square(g)) for g in gradients))
+    actual = {s.layer: s.weight_gradient_norm for s in signals}["h"]
+    assert actual == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match="`loss` must have one entry"):
+        signal_propagation(model, x, y, ["mse"])
+    with pytest.raises(ValueError, match="`targets` must have one entry"):
+        signal_propagation(model, x, [batch(5, 2)], "mse")
+
+
 def test_nothing_changes():
     model = keras.Sequential(
         [keras.Input((6,)), layers.Dense(6), layers.BatchNormalization(), layers.Dropout(0.5)]
@@ -169,6 +198,21 @@ def test_diagnosis_names_dead_and_infinite_layers():
     assert diagnosis.startswith(f"not finite from {model.layers[2].name!r}")
 
 
+@pytest.mark.parametrize("separate", [False, True])
+def test_diagnosis_names_the_layer_at_which_all_ends(separate):
+    """Its pre-activations are large, but that is not what is wrong."""
+    made = []
+    for i in range(4):
+        bias = keras.initializers.Constant(-100.0 if i == 2 else 0.0)
+        fused = None if separate else "relu"
+        made.append(layers.Dense(16, fused, bias_initializer=bias, name=f"dense_{i}"))
+        if separate:
+            made.append(layers.ReLU(name=f"relu_{i}"))
+    model = keras.Sequential([keras.Input((16,)), *made, layers.Dense(1)])
+    diagnosis = signal_propagation(model, batch(8, 16)).diagnosis
+    assert diagnosis.startswith(f"dead: every unit of '{'relu' if separate else 'dense'}_2'")
+
+
 def test_table_and_picture(tmp_path):
     report = signal_propagation(dense_network(3), batch(8, 128))
     lines = report.table().splitlines()
@@ -179,7 +223,7 @@ def test_table_and_picture(tmp_path):
 
 
 def test_picture_of_what_has_no_logarithm(tmp_path):
-    """Zeros and infinities leave gaps."""
+    """Zeros and infinities stand at the edges."""
     signals = signal_propagation(dense_network(3), batch(8, 128)).signals
     spoiled = [signals[0], signals[1]._replace(mean=0.0, variance=0.0)]
     spoiled.append(signals[2]._replace(variance=np.inf, gradient_norm=np.nan))

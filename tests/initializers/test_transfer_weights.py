@@ -305,3 +305,90 @@ def test_keras_itself_goes_wrong_here(tmp_path):
     with pytest.warns(UserWarning, match="could not be loaded"):
         target.load_weights(tmp_path / "source.weights.h5", skip_mismatch=True)
     np.testing.assert_array_equal(target.get_layer("new").kernel, source.get_layer("a").kernel)
+
+
+class Branches(keras.Model):
+    """Attributes before and after `layers`, by which Keras's files are divided."""
+
+    def __init__(self, names=(None,) * 6, **kwargs):
+        super().__init__(**kwargs)
+        made = iter(names)
+        self.second = layers.Dense(4, name=next(made))
+        self.first = layers.Dense(4, name=next(made))
+        self.blocks = [layers.Dense(4, name=next(made)) for _ in range(2)]
+        self.conv = layers.Conv1D(4, 1, name=next(made))
+        self.also = layers.Conv1DTranspose(4, 1, name=next(made))
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, x):
+        for layer in (self.second, self.first, *self.blocks, self.conv, self.also):
+            x = layer(x)
+        return self.scale * x
+
+
+X = RNG.normal(size=(2, 3, 4)).astype("float32")
+
+
+@pytest.mark.parametrize("kind", ["model", ".weights.h5"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_attributes_of_subclassed_models(kind, nested, tmp_path):
+    def model():
+        made = Branches("abcdef", name="inside")
+        if nested:
+            inputs = keras.Input((3, 4))
+            made = keras.Model(inputs, made(inputs))
+        made(X)
+        return randomized(made)
+
+    source, target = model(), model()
+    report = transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
+    assert len(report.copied) == 13
+    np.testing.assert_allclose(target(X), source(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["model", ".weights.h5"])
+def test_a_nested_subclassed_model_whose_file_looks_functional(kind, tmp_path):
+    class Late(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.one = layers.Dense(4)
+            self.two = layers.Dense(4)
+
+        def call(self, x):
+            return self.one(self.two(x))
+
+    def model():
+        inputs = keras.Input((3, 4))
+        return randomized(keras.Model(inputs, Late(name="late")(inputs)))
+
+    source, target = model(), model()
+    transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
+    np.testing.assert_allclose(target(X), source(X), rtol=1e-5)
+
+
+def test_attributes_without_names_have_no_order(tmp_path):
+    source, target = Branches(), Branches()
+    for model in (source, target):
+        model(X)
+        randomized(model)
+    before = values(target)
+    report = transfer_weights(as_source(source, ".weights.h5", tmp_path), target)
+    # Of four dense layers none is known from the others; each convolution is the only one.
+    assert [path.split("/")[0].rsplit("_", 1)[0] for path in report.missing[::2]] == ["dense"] * 4
+    assert len(report.copied) == 5
+    for path, value in values(target).items():
+        if "dense" in path:
+            np.testing.assert_array_equal(value, before[path])
+    assert transfer_weights(source, target, strict=True).copied[-1] == "./scale"
+
+
+def test_a_weight_of_the_model_itself_is_not_forgotten():
+    source = keras.Sequential([keras.Input((3, 4)), layers.Dense(4, name="a")])
+    target = Branches("abcdef")
+    target(X)
+    assert "./scale" in transfer_weights(source, target).missing
+    with pytest.raises(ValueError, match="strict"):
+        transfer_weights(source, target, strict=True)
