@@ -7,7 +7,8 @@
 `--data mnist`: 4,000 training and 1,000 test images, always the same split; training images are
 shifted and turned a little. `--data digits`: scikit-learn's 1,797 images of 8 x 8 pixels, a fifth
 of them for the test, as vectors. Accuracy on the test images after the last epoch, mean and
-standard deviation over the seeds. The picture shows the mistakes of the last network.
+standard deviation over the seeds. The picture shows the mistakes of the last network; of several
+starts how each of them learns.
 """
 
 import argparse
@@ -113,11 +114,12 @@ def main():
     load, epochs, rate = DATA[options.data]
     epochs = options.epochs or epochs
     batches, examples, (x_test, y_test) = load()
-    last = {}
+    models = []
 
     def recipe(make):
         def train(_):
-            model = last["model"] = make()
+            model = make()
+            models.append(model)
             steps = epochs * -(-examples // BATCH)
             schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
             optimizer = keras.optimizers.Adam(schedule)
@@ -135,8 +137,28 @@ def main():
     print(f"Test accuracy on {options.data}, {epochs} epochs:")
     print(report.table())
     print(f"{seconds:.0f} s in all")
-    plot_mistakes(last["model"], x_test, y_test, picture)
+    if len(recipes) == 1:
+        plot_mistakes(models[-1], x_test, y_test, picture)
+    else:
+        curves = [model.history.history["accuracy"] for model in models]
+        plot_curves({name: curves[i :: len(recipes)] for i, name in enumerate(recipes)}, picture)
     print(f"\nWrote {picture}")
+
+
+def plot_curves(curves, path):
+    from matplotlib import pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    for i, (name, seeds) in enumerate(curves.items()):
+        for seed, accuracies in enumerate(seeds):
+            epochs = range(1, len(accuracies) + 1)
+            ax.plot(epochs, accuracies, color=f"C{i}", label=name if seed == 0 else None)
+    ax.set(xlabel="epoch", ylabel="accuracy in training", ylim=(0, 1.02))
+    ax.set_title("each line is a seed", fontsize=10, loc="left")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def plot_mistakes(model, x, y, path, most=20):
