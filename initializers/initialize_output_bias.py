@@ -112,6 +112,8 @@ def initialize_output_bias(
                 "binary_crossentropy belongs to a sigmoid, or to logits, not to a softmax. "
                 f"Received: layer={layer.name!r}"
             )
+        if kind == "sparse_categorical_crossentropy":
+            _check_labels(targets[name], tensor.shape)
         constant = best_constant(
             targets[name],
             kind,
@@ -150,6 +152,17 @@ def _output_names(model):
         by_id = {id(tensor): key for key, tensor in structure.items()}
         return [by_id[id(tensor)] for tensor in model.outputs]
     return list(getattr(model, "output_names", [model.layers[-1].name]))
+
+
+def _check_labels(y, output_shape):
+    """One-hot rows would pass for labels 0 and 1."""
+    shape = np.shape(y)
+    if len(shape) != len(output_shape) - 1 and shape[len(output_shape) - 1 :] != (1,):
+        raise ValueError(
+            "`y` must hold one label for each example where the loss is "
+            "sparse_categorical_crossentropy; for one-hot rows take categorical_crossentropy. "
+            f"Received: shape {shape} for outputs of shape {tuple(output_shape)}"
+        )
 
 
 def _by_output(argument, value, names):

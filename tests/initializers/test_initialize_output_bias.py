@@ -248,3 +248,13 @@ def test_a_head_of_two_uses_is_refused():
     model = keras.Model(inputs, [head(x) for x in inputs])
     with pytest.raises(ValueError, match="used once"):
         initialize_output_bias(model, [np.ones(2), np.zeros(2)], loss="mse")
+
+
+def test_one_hot_rows_are_no_labels():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    initialize_output_bias(model, np.array([[0], [2]]))
+    before = model.layers[-1].bias.numpy()
+    with pytest.raises(ValueError, match="one-hot"):
+        initialize_output_bias(model, np.eye(3))
+    np.testing.assert_array_equal(model.layers[-1].bias, before)
