@@ -14,7 +14,7 @@ class DeltaOrthogonal(SeededInitializer):
     Every pixel's norm is kept exactly, forwards and, with as many outputs as inputs, backwards:
     with tanh and the gain of a critical start, plain convolutional nets of 10,000 layers have been
     trained from it. `keras.initializers.Orthogonal` on such a kernel does not do that. For
-    "same" padding, odd kernel sizes and strides of 1; not for grouped or transposed convolutions.
+    "same" padding and strides of 1; not for grouped or transposed convolutions.
 
     Args:
         gain: Number above 0, the factor on the norm. Default 1; sqrt(2) for relu.

@@ -10,11 +10,12 @@ CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.
 
 
 @pytest.mark.parametrize("rank", CONVOLUTIONS)
-@pytest.mark.parametrize("outputs", [6, 9])
-def test_convolution_keeps_the_norm_of_every_pixel(rank, outputs):
+@pytest.mark.parametrize(("outputs", "size"), [(6, 3), (9, 3), (6, 4)])
+def test_convolution_keeps_the_norm_of_every_pixel(rank, outputs, size):
+    """Of an even size the central tap is the one that "same" padding puts on the pixel itself."""
     x = np.random.default_rng(0).normal(size=(2, *[4] * rank, 6)).astype("float32")
     initializer = DeltaOrthogonal(gain=1.5)
-    y = CONVOLUTIONS[rank](outputs, 3, padding="same", kernel_initializer=initializer)(x)
+    y = CONVOLUTIONS[rank](outputs, size, padding="same", kernel_initializer=initializer)(x)
     norms = [np.linalg.norm(a, axis=-1) for a in (x, y)]
     np.testing.assert_allclose(norms[1], 1.5 * norms[0], rtol=1e-5)
 

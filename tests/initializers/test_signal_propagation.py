@@ -213,6 +213,15 @@ def test_diagnosis_names_the_layer_at_which_all_ends(separate):
     assert diagnosis.startswith(f"dead: every unit of '{'relu' if separate else 'dense'}_2'")
 
 
+def test_dead_units_do_not_explain_a_zeroed_head():
+    model = keras.Sequential([dense_network(3), layers.Dense(1, kernel_initializer="zeros")])
+    dense = model.layers[0].layers[1]
+    dense.bias.assign(np.where(np.arange(128) < 100, -30.0, 0))
+    diagnosis = signal_propagation(model, batch(64, 128)).diagnosis
+    assert diagnosis.startswith("no gradient comes through")
+    assert model.layers[1].name in diagnosis
+
+
 def test_table_and_picture(tmp_path):
     report = signal_propagation(dense_network(3), batch(8, 128))
     lines = report.table().splitlines()
