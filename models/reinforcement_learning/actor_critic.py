@@ -7,17 +7,11 @@ from keras import ops
 
 from ..._arguments import positive_integer
 from ...losses import A2CActorLoss
-from ._best_weights import BestWeights
-from ._environments import (
-    Environments,
-    action_space_config,
-    check_spaces,
-    observation_shape,
-    returns_of_episodes,
-)
+from ._environments import action_space_config, observation_shape
 from ._rollout import fraction
 from ._running_scale import RunningScale
-from ._seeds import ENVIRONMENTS, EVALUATION, NOISE, check_seed, seed_of
+from ._seeds import ENVIRONMENTS, NOISE, check_seed, seed_of
+from ._training import epochs_of, evaluate_agent, train_in_epochs
 from .generalized_advantage import generalized_advantage
 
 _ROLLOUT = (
@@ -59,7 +53,7 @@ class ActorCritic(keras.Model):
         activation: Keras activation of the hidden layers. Default "tanh".
         normalize_observations: Boolean. Default `True`.
         normalize_rewards: Boolean; `True` divides rewards by the running deviation of discounted
-            returns in training, where their size would be awkward. Default `False`.
+            returns in training, so that their size does not matter. Default `True`.
         initial_log_std: Number, the logarithm of the Gaussian's standard deviation at the start.
             It is learned, one for each action. Default 0.0.
         seed: Integer that the initial weights come from, or `None` (default).
@@ -230,56 +224,26 @@ class ActorCritic(keras.Model):
             "discount": fraction("discount", discount),
             "gae_lambda": fraction("gae_lambda", gae_lambda),
         }
-        updates = math.ceil(evaluation_every / (num_envs * num_steps))
-        epoch_steps = updates * num_envs * num_steps
-        epochs = math.ceil(steps / epoch_steps)
         if not self.compiled:
             self.compile()
-        best = BestWeights(self, checkpoint, steps=epochs * epoch_steps, seed=seed)
-        first = int(self.steps) // epoch_steps
-        history = keras.callbacks.History()
-        callbacks = keras.callbacks.CallbackList(
-            [*(callbacks or ()), history],
-            add_progbar=verbose != 0,
-            verbose=1 if verbose == "auto" else verbose,
-            epochs=epochs,
-            steps=updates,
-            model=self,
+
+        def learn(environments, epoch, ended):
+            for rollout in self._rollouts(environments, (seed, epoch), num_steps, correlation):
+                yield self._update(rollout, gae, ended)
+
+        settings = {
+            "seed": seed,
+            "num_envs": num_envs,
+            "num_steps": num_steps,
+            "noise_correlation": correlation,
+            "evaluation_every": evaluation_every,
+            "evaluation_episodes": evaluation_episodes,
+            **gae,
+        }
+        epochs = epochs_of(steps, evaluation_every, num_envs * num_steps)
+        return train_in_epochs(
+            self, learn, env_id, epochs, settings, checkpoint, callbacks, verbose
         )
-        self.stop_training = False
-        with Environments(env_id, num_envs) as environments:
-            check_spaces(environments, self.observation_space, self.action_space)
-            self._env_id = env_id
-            callbacks.on_train_begin()
-            for row in best.rows:
-                history.on_epoch_end(row["epoch"], row["logs"])
-            try:
-                for epoch in range(first, epochs):
-                    callbacks.on_epoch_begin(epoch)
-                    self.reset_metrics()
-                    rollouts = self._rollouts(environments, (seed, epoch), num_steps, correlation)
-                    ended = []
-                    for update in range(updates):
-                        callbacks.on_train_batch_begin(update)
-                        logs = self._update(next(rollouts), gae, ended)
-                        callbacks.on_train_batch_end(update, logs)
-                    self.steps.assign_add(epoch_steps)
-                    logs["return"] = float(np.mean(ended)) if ended else math.nan
-                    found = self.evaluate(
-                        evaluation_episodes, env_id, seed=seed_of(seed, EVALUATION)
-                    )
-                    logs |= {"val_return": float(found.mean()), "steps": int(self.steps)}
-                    best.take(epoch, logs)
-                    callbacks.on_epoch_end(epoch, logs)
-                    if self.stop_training:
-                        break
-            except (RuntimeError, ValueError) as error:
-                error.add_note(best.note())
-                raise
-            finally:
-                best.restore()
-        callbacks.on_train_end()
-        return history
 
     def evaluate(self, episodes=100, env_id=None, seed=12_345):
         """The returns of whole episodes with the greedy policy: the likeliest action, the mean.
@@ -295,13 +259,7 @@ class ActorCritic(keras.Model):
             ValueError: `env_id` is missing or has other spaces, or the environment returned NaN.
             RuntimeError: the environment raised, or an episode does not end.
         """
-        episodes, seed = positive_integer("episodes", episodes), check_seed(seed)
-        env_id = self._env_id if env_id is None else env_id
-        if env_id is None:
-            raise ValueError("`env_id` must be given: this model has not been trained here yet.")
-        return returns_of_episodes(
-            env_id, episodes, seed, self.observation_space, self.action_space, lambda rows: self.act
-        )
+        return evaluate_agent(self, episodes, env_id, seed, lambda rows: self.act)
 
     def act(self, observations, noise=None):
         """The actions for observations (batch, ...), as the environment takes them.
