@@ -150,26 +150,20 @@ def report(title, runs):
 
 
 def draw(results, path):
-    """Precision against recall, averaged over the seeds; a dot where the threshold is .5."""
+    """Precision and recall over the test rows of all seeds; a dot where the threshold is .5."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, len(results), figsize=(10, 4.5), layout="constrained")
-    grid = np.linspace(0.01, 1, 100)
     for axes, (title, runs) in zip(np.atleast_1d(panels), results.items(), strict=True):
         for i, name in enumerate(LOSSES):
-            curves, dots = [], []
-            for one in runs:
-                truth, p = one[name][3]
-                precision, recall, _ = precision_recall_curve(truth, p)
-                curves.append(np.interp(grid, recall[::-1], precision[::-1]))
-                chosen = p >= 0.5
-                hits = truth[chosen].sum()
-                dots.append((hits / truth.sum(), hits / max(chosen.sum(), 1)))
-            axes.plot(grid, np.mean(curves, 0), color=f"C{i}", label=name)
-            axes.plot(*np.mean(dots, 0), "o", color=f"C{i}", ms=8, mec="white")
+            truth, p = np.concatenate([one[name][3] for one in runs], axis=1)
+            precision, recall, thresholds = precision_recall_curve(truth, p)
+            axes.plot(recall, precision, color=f"C{i}", lw=1.3, label=name)
+            dot = np.searchsorted(thresholds, 0.5)
+            axes.plot(recall[dot], precision[dot], "o", color=f"C{i}", ms=8, mec="white")
         axes.set(title=title, xlabel="recall", ylabel="precision", ylim=(0, 1.02), xlim=(0, 1))
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(title="dot: threshold .5", loc="lower left")

@@ -17,7 +17,6 @@ from .generalized_advantage import generalized_advantage
 _ROLLOUT = (
     "observations",
     "actions",
-    "values",
     "dummy",
     "rewards",
     "terminated",
@@ -115,7 +114,7 @@ class ActorCritic(keras.Model):
         self.return_scale = RunningScale(name="return_scale")
         self.build((None, *self.observation_space))
         self._env_id = None
-        self._concrete_act = None
+        self._concrete = {}
 
     def build(self, input_shape):
         for part in (self.observation_scale, self.actor, self.critic):
@@ -146,7 +145,8 @@ class ActorCritic(keras.Model):
             entropy_coefficient: Number not below 0, see `A2CActorLoss`. Default 0.01.
             value_coefficient: Number above 0, the weight of the critic's mean squared error. The
                 networks share no weights, so it matters for the clipping. Default 0.5.
-            **kwargs: The other arguments of `keras.Model.compile`.
+            **kwargs: The other arguments of `keras.Model.compile`. `jit_compile=True` has XLA
+                compile acting too: more steps a second, but each new number of rows compiles anew.
         """
         distribution = "categorical" if self.discrete else "gaussian"
         super().compile(
@@ -155,11 +155,15 @@ class ActorCritic(keras.Model):
             loss_weights={"actor": 1.0, "critic": value_coefficient},
             **kwargs,
         )
-        self.optimizer.build(self.trainable_variables)
+        self._has_compiled()
 
     def compile_from_config(self, config):
         super().compile(**keras.saving.deserialize_keras_object(config))
+        self._has_compiled()
+
+    def _has_compiled(self):
         self.optimizer.build(self.trainable_variables)
+        self._concrete = {}  # by XLA or not
 
     def train(
         self,
@@ -272,8 +276,8 @@ class ActorCritic(keras.Model):
         Returns: Integers (batch,) or float32 (batch, n).
         """
         observations = np.asarray(observations, "float32")
-        noise = self._no_noise(len(observations)) if noise is None else np.float32(noise)
-        return self._to_environment(self._compiled_act(observations, noise)[0].numpy())
+        noise = np.zeros((len(observations), self.num_actions)) if noise is None else noise
+        return self._to_environment(self._compiled(self._act, observations, np.float32(noise)))
 
     def get_config(self):
         return {
@@ -299,27 +303,26 @@ class ActorCritic(keras.Model):
         layers.append(dense(len(layers), outputs, gain, None))
         return keras.Sequential(layers, name=name)
 
-    def _compiled_act(self, observations, noise):
-        if self._concrete_act is None:
-            shapes = (None, *self.observation_space), (None, self.num_actions)
-            signature = [tf.TensorSpec(shape, "float32") for shape in shapes]
+    def _compiled(self, function, *arrays):
+        """One compiled call on float32 arrays (rows, ...)."""
+        concrete = self._concrete.get(function.__name__)
+        if concrete is None:
+            signature = [tf.TensorSpec((None, *array.shape[1:]), "float32") for array in arrays]
+            jit_compile = self.compiled and self.jit_compile
+            compiled = tf.function(function, input_signature=signature, jit_compile=jit_compile)
             # The concrete function: a `tf.function` looks for it at every call, half of the time.
-            act = tf.function(self._act, input_signature=signature).get_concrete_function()
-            self._concrete_act = act
-        return self._concrete_act(tf.constant(observations), tf.constant(noise))
+            self._concrete[function.__name__] = concrete = compiled.get_concrete_function()
+        return concrete(*map(tf.constant, arrays)).numpy()
 
     def _act(self, observations, noise):
-        outputs = self(observations)
-        policy = ops.cast(outputs["actor"], "float32")
+        policy = ops.cast(self(observations)["actor"], "float32")
         if self.discrete:
-            action = ops.argmax(policy + noise, axis=-1)  # with Gumbel noise: a sample
-        else:
-            mean, log_std = ops.split(policy, 2, axis=-1)
-            action = mean + ops.exp(log_std) * noise
-        return action, ops.cast(outputs["critic"][:, 0], "float32")
+            return ops.argmax(policy + noise, axis=-1)  # with Gumbel noise: a sample
+        mean, log_std = ops.split(policy, 2, axis=-1)
+        return mean + ops.exp(log_std) * noise
 
-    def _no_noise(self, rows):
-        return np.zeros((rows, self.num_actions), "float32")
+    def _values(self, observations):
+        return ops.cast(self(observations)["critic"][:, 0], "float32")
 
     def _to_environment(self, actions):
         if self.discrete:
@@ -352,16 +355,18 @@ class ActorCritic(keras.Model):
         while True:
             rows = {name: [] for name in _ROLLOUT}
             for _ in range(num_steps):
-                actions, values = self._compiled_act(observations, next(noises))
-                actions, dummy = actions.numpy(), environments.dummy
+                actions = self._compiled(self._act, observations, next(noises))
+                dummy = environments.dummy
                 step = environments.step(self._to_environment(actions))
-                row = (observations, actions, values.numpy(), dummy, *step[1:])
+                row = (observations, actions, dummy, *step[1:])
                 for name, value in zip(_ROLLOUT, row, strict=True):
                     rows[name].append(value)
                 observations = step[0]
-            last = self._compiled_act(observations, self._no_noise(len(observations)))[1].numpy()
             rollout = {name: np.stack(values) for name, values in rows.items()}
-            rollout["next_values"] = np.append(rollout["values"][1:], last[None], axis=0)
+            # All by one call, one more than there are steps.
+            seen = np.concatenate([*rows["observations"], observations])
+            values = self._compiled(self._values, seen).reshape(num_steps + 1, -1)
+            rollout["values"], rollout["next_values"] = values[:-1], values[1:]
             rollout["earned"], rollout["discounted"] = earned, discounted
             yield rollout
 

@@ -133,6 +133,21 @@ def test_acting_is_one_compiled_call(monkeypatch):
     assert len(calls) == 1
 
 
+def test_xla_changes_nothing():
+    """`jit_compile`, Keras's own word, is for acting and updates; both before and after acting."""
+    models = [corridor_model(), corridor_model()]
+    x = np.random.default_rng(0).normal(size=(9, 2))
+    models[1].act(x)
+    models[1].compile(jit_compile=True)
+    histories = [train(model).history for model in models]
+    assert set(histories[0]) == set(histories[1])
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], values, rtol=1e-3, err_msg=name)
+    np.testing.assert_array_equal(models[1].act(x), models[0].act(x))
+    compiled = models[1]._concrete["_act"].function_def.attr
+    assert compiled["_XlaMustCompile"].b
+
+
 @pytest.mark.parametrize("box", [False, True])
 def test_save_and_load(tmp_path, box):
     model = ActorCritic(1, Guess.action_space, units=(8, 4)) if box else corridor_model()
