@@ -6,7 +6,7 @@ Trains the same small network with each loss, from the same weights, on the same
 prints F1 on test data, 10 seeds paired, for two problems:
     synthetic    20,000 rows of scikit-learn's make_classification, 20 features, 1 positive in 50
                  and 1 % of labels flipped, batches of 512
-    digits       4,500 real MNIST images of other digits and 150 eights: is it an 8? Batches of 128
+    digits       4,500 real MNIST images of other digits and 150 eights: is it an 8? batches of 128
 Losses:
     BCE          binary cross-entropy
     BCE, weights the same with class weights, each class half of the loss
@@ -69,6 +69,9 @@ def digits(seed):
     return x[rows].reshape(len(rows), -1), (y[rows] == 8).astype(int), 128
 
 
+PROBLEMS = {"synthetic, 1:50": synthetic, "real digits, 8 or not, 1:30": digits}
+
+
 def split(x, y, seed):
     """60 % to train, 20 % to tune the threshold, 20 % to test, as many positives in each."""
     rng = np.random.default_rng(seed)
@@ -108,10 +111,7 @@ def run(problem, seed, epochs):
             verbose=0,
         )
         p_tune, p_test = (model(x).numpy()[:, 0] for x in (x_tune, x_test))
-        precision, recall, thresholds = precision_recall_curve(y_tune[:, 0], p_tune)
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        tuned = thresholds[np.argmax(f1[:-1])]
-        truth = y_test[:, 0]
+        tuned, truth = best_threshold(y_tune[:, 0], p_tune), y_test[:, 0]
         rows[name] = (
             f1_score(truth, p_test >= 0.5, zero_division=0),
             f1_score(truth, p_test >= tuned, zero_division=0),
@@ -119,6 +119,13 @@ def run(problem, seed, epochs):
             (truth, p_test),
         )
     return rows
+
+
+def best_threshold(truth, p):
+    """The one with the best F1; of equal ones the lowest."""
+    precision, recall, thresholds = precision_recall_curve(truth, p)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return thresholds[np.argmax(f1[:-1])]
 
 
 def interval(differences):
@@ -178,7 +185,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=None)
     arguments = parser.parse_args()
     results = {}
-    for title, problem in (("synthetic, 1:50", synthetic), ("real digits, 8 or not, 1:30", digits)):
+    for title, problem in PROBLEMS.items():
         print(title)
         bar = keras.utils.Progbar(arguments.seeds, unit_name="seed")
         runs = []

@@ -39,7 +39,7 @@ TEST_SEED = 987_654
 SPEED_STEPS = 8_000
 
 
-def train(env_id, seed, steps, episodes, verbose):
+def train(env_id, seed, steps, episodes, evaluation_every, verbose):
     """The history, the returns of the last evaluation, CPU seconds and steps a second."""
     import gymnasium
 
@@ -49,9 +49,8 @@ def train(env_id, seed, steps, episodes, verbose):
     model = ActorCritic(env.observation_space, env.action_space, seed=seed)
     model.compile(entropy_coefficient=ENTROPY.get(env_id, 0.01))
     start, cpu = time.perf_counter(), time.process_time()
-    history = model.train(
-        env_id, steps, seed=seed, verbose=verbose, **SETTINGS.get(env_id, {})
-    ).history
+    settings = {"evaluation_every": evaluation_every, **SETTINGS.get(env_id, {})}
+    history = model.train(env_id, steps, seed=seed, verbose=verbose, **settings).history
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     returns = model.evaluate(episodes, seed=TEST_SEED)
     return history, returns, cpu, history["steps"][-1] / seconds
@@ -204,6 +203,7 @@ def main():
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--evaluation-every", type=int, default=10_000)
     parser.add_argument("--verbose", type=int, default=1)
     parser.add_argument("--output", type=pathlib.Path, default=None)
     parser.add_argument("--speed", action="store_true")
@@ -223,7 +223,14 @@ def main():
     env_id, threshold = arguments.env, gymnasium.spec(arguments.env).reward_threshold
     runs = {}
     for seed in arguments.seed:
-        runs[seed] = train(env_id, seed, arguments.steps, arguments.episodes, arguments.verbose)
+        runs[seed] = train(
+            env_id,
+            seed,
+            arguments.steps,
+            arguments.episodes,
+            arguments.evaluation_every,
+            arguments.verbose,
+        )
         history, returns, cpu, rate = runs[seed]
         print(
             f"{env_id} seed {seed}: greedy return {returns.mean():.1f} "
