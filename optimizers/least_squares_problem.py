@@ -111,7 +111,8 @@ class LeastSquaresProblem:
         jacobian = LayeredJacobian(self.model, self._weights, self._x, sum(sizes))
         run = jacobian.run(v, self._x)
         data = jacobian.data(run, tf.linalg.diag(tf.concat(roots, axis=1)))
-        by_example = tf.reshape(jacobian.matrix(data), [-1, sum(sizes), self._weights.size])
+        rows = tf.transpose(jacobian.columns(data))
+        by_example = tf.reshape(rows, [-1, sum(sizes), self._weights.size])
         blocks = tf.split(by_example, sizes, axis=1)
         return tf.concat([tf.reshape(J, [-1, self._weights.size]) for J in blocks], axis=0)
 

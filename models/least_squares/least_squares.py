@@ -241,6 +241,9 @@ class LeastSquares(keras.Model):
             "step_norm": step.step_norm,
             "polish": step.polish,
             "cg_iterations": optimizer.cg_iterations.value,
+            # For `_watched`: to read a variable takes longer than what a graph returns.
+            "failure": optimizer.failure.value,
+            "converged": optimizer.converged.value,
         }
 
     def get_config(self):
@@ -272,12 +275,13 @@ class LeastSquares(keras.Model):
 
         def watched(iterator):
             logs = train_function(iterator)
+            failure, converged = logs.pop("failure"), logs.pop("converged")
             if self._announces:
                 print(f"\nLevenberg-Marquardt: {self.optimizer.choice}")
                 self._announces = False
-            if self.optimizer.failure.numpy():
+            if failure:
                 self._raise_failure()
-            if self._whole_batch and self.optimizer.converged.numpy():
+            if self._whole_batch and converged:
                 self.stop_training = True
             return logs
 

@@ -3,7 +3,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from .cholesky import cholesky
+from . import symmetric
 from .residual_space import Drifting, Dual
 from .scaling import scale_of
 
@@ -127,22 +127,18 @@ class _IterativeModel(Drifting):
         of_all = objective.concatenated(inner_products, self.w.dtype, [None])
         of_sample = jacobian.gram(sample, sample, factors, 1)[0]
         eps = np.finfo(self.w.dtype.as_numpy_dtype).eps
-        rows = tf.shape(of_sample)[0]
-        little = 10 * eps * tf.linalg.trace(of_sample) * tf.eye(rows, dtype=self.w.dtype)
-        L = cholesky(of_sample + little)
-        B = tf.linalg.triangular_solve(L, tf.linalg.matrix_transpose(of_all))
-        return tf.linalg.matrix_transpose(B)
+        little = tf.fill(tf.shape(of_sample)[:1], 10 * eps * tf.linalg.trace(of_sample))
+        L = symmetric.Factor(symmetric.in_panels(of_sample), little)
+        return tf.transpose(L.half_solve(tf.transpose(of_all)))
 
     def _preconditioner(self, damping):
         """`(lambda I + B B^T)^-1` as a function."""
         B = self._sample
-        rows = tf.shape(B)[1]
-        small = tf.matmul(B, B, transpose_a=True) + damping * tf.eye(rows, dtype=B.dtype)
-        L = cholesky(small)
+        small = symmetric.in_panels(tf.matmul(B, B, transpose_a=True))
+        L = symmetric.Factor(small, tf.fill(tf.shape(B)[1:], damping))
 
         def inverse(x):
-            inner = tf.linalg.matvec(B, x, transpose_a=True)
-            inner = tf.linalg.cholesky_solve(L, inner[:, None])[:, 0]
+            inner = L.solve(tf.linalg.matvec(B, x, transpose_a=True)[:, None])[:, 0]
             return (x - tf.linalg.matvec(B, inner)) / damping
 
         return inverse

@@ -52,7 +52,7 @@ class JointObjective(Objective):
 
         known = near_w.outputs, near_w.output_gradients, near_w.output_factors
         systems = self._on_each_device(accumulate_share, self._replicas.shares(known))
-        return solver.joined(systems, self._replicas)
+        return solver.joined_of_replicas(systems, self._replicas)
 
     def vector_jacobian_product(self, w, output_vectors):
         shares = self._replicas.shares(output_vectors)

@@ -77,6 +77,10 @@ class Unit:
         """The rows themselves, for each variable (rows, weights)."""
         raise NotImplementedError
 
+    def columns(self, data):
+        """The same turned, (weights, rows)."""
+        return [tf.transpose(J) for J in self.written_out(data)]
+
 
 class OuterProducts(Unit):
     """Kernel and bias of a layer that multiplies: `h_t = a_t W + b`."""
@@ -172,6 +176,16 @@ class OuterProducts(Unit):
             return _flat_rows(self.form.kernels(tf.reshape(products, [-1, *products.shape[2:]])))
 
         return self._in_order(of_kernel, lambda: _flat(tf.reduce_sum(delta, axis=2)))
+
+    def columns(self, data):
+        a, delta = data
+        if a.shape[1] != 1 or type(self.form) is not DenseForm:
+            return super().columns(data)
+        a, delta = tf.transpose(a[:, 0]), tf.transpose(_flat(delta))
+        of_rows = tf.repeat(a, self.rows, axis=1) if self.rows > 1 else a
+        products = of_rows[:, None] * delta  # (inputs, outputs, rows)
+        size = math.prod(products.shape[:2])
+        return self._in_order(lambda: tf.reshape(products, [size, -1]), lambda: delta)
 
     def _in_order(self, of_kernel, of_bias):
         """Both results in the order of `variables`; one of the two may be frozen."""

@@ -89,15 +89,15 @@ class LayeredJacobian:
         ]
         return tf.concat(parts, axis=0)
 
-    def matrix(self, data):
-        """The rows written out, (rows, weights)."""
-        rows = self._by_variable(lambda unit, own: unit.written_out(own), data)
-        count = tf.shape(next(iter(rows.values())))[0]
-        columns = [
-            rows[i] if i in rows else tf.zeros([count, size], self.weights.dtype)
+    def columns(self, data):
+        """The columns of J written out over these rows, (weights, rows)."""
+        columns = self._by_variable(lambda unit, own: unit.columns(own), data)
+        count = tf.shape(next(iter(columns.values())))[1]
+        parts = [
+            columns[i] if i in columns else tf.zeros([size, count], self.weights.dtype)
             for i, size in enumerate(self.weights.sizes)
         ]
-        return tf.concat(columns, axis=1)
+        return tf.concat(parts, axis=0)
 
     def squares(self, data):
         """Sum of squares over these rows of each variable's columns, (variables,)."""

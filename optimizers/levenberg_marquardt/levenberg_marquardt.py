@@ -437,13 +437,14 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     def _failure(self, objective, linearization, w, loss, data):
         """0, or why no step can be taken from here (failures.py)."""
         finite = tf.math.is_finite(loss) & _all_finite(linearization.gradient)
-        failure = tf.where(finite, 0, tf.where(data_is_finite(data), LOSS, DATA))
-        mixed = tf.cond(
-            self.iterations.value == 0,
-            lambda: mixes_examples(objective, w, linearization.outputs),
-            lambda: False,
-        )
-        failure = tf.where((failure == 0) & mixed, MIXING, failure)
+
+        def looked_into():
+            mixed = mixes_examples(objective, w, linearization.outputs)
+            of_loss = tf.where(data_is_finite(data), LOSS, DATA)
+            return tf.where(finite, tf.where(mixed, MIXING, 0), of_loss)
+
+        first_step = self.iterations.value == 0
+        failure = tf.cond(first_step | ~finite, looked_into, lambda: 0)
         return tf.where(objective.differs_between_workers(data), BATCHES, failure)
 
     def _tolerance(self, value):

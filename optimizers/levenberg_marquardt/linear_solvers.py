@@ -1,15 +1,11 @@
-import itertools
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from .cholesky import cholesky
+from . import symmetric
 from .output_curvature import residuals
 from .scaled_model import ScaledModel
-
-# Smaller ones are squared no faster in strips.
-_FEWEST_COLUMNS_FOR_STRIPS = 1500
-_STRIPS = 8
 
 
 class _WeightSpace:
@@ -31,7 +27,7 @@ class _WeightSpace:
         if objective.penalty.regularized:
             root = tf.sqrt(near_w.penalty_curvature)
             r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
-            system = self.add(system, tf.linalg.diag(root), r_penalty)
+            system = self.add_diagonal(system, root, r_penalty)
             g += near_w.penalty_gradient
         return near_w._replace(gradient=g, system=system)
 
@@ -41,15 +37,20 @@ class _WeightSpace:
         if self.residual_form:
             r = tf.cast(residuals(near_w.output_gradients, near_w.output_factors), w.dtype)
 
-        def add_chunk(i, system):
-            J = objective.jacobian.matrix(near_w.layers(i))
-            r_chunk = tf.zeros(tf.shape(J)[:1], w.dtype)
+        def of_chunk(i):
+            columns = objective.jacobian.columns(near_w.layers(i))
+            r_chunk = tf.zeros(tf.shape(columns)[1:], w.dtype)
             if self.residual_form:
                 r_chunk = tf.reshape(objective.slice(r, i), [-1])
-            return (self.add(system, J, r_chunk),)
+            return self.of_rows(columns, r_chunk)
 
-        empty = self.empty(objective.weights.size, w.dtype)
-        return objective.over_chunks(add_chunk, empty)[0]
+        if objective.one_chunk:
+            return of_chunk(0)
+        (system,) = objective.over_chunks(
+            lambda i, system: (self.joined([system, of_chunk(i)]),),
+            self.empty(objective.weights.size, w.dtype),
+        )
+        return system
 
     def norms(self, objective, linearization):
         """Lengths of the columns of J, (weights,)."""
@@ -64,89 +65,106 @@ class _WeightSpace:
         return ScaledModel(self, objective, w, linearization, norms)
 
 
+class NormalEquations(NamedTuple):
+    A: list  # `J^T J`, the panels of symmetric.py
+    b: tf.Tensor  # `J^T r` of the residual form, else zero
+
+
+class Scaled(NamedTuple):
+    """Of the weights D w; A is left as it is, as it may be large."""
+
+    A: list
+    b: tf.Tensor
+    D: tf.Tensor
+
+
 class Cholesky(_WeightSpace):
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
-    The cheaper of the two. It keeps the lower triangle of `[J r]^T [J r]`, so that for a sum of
-    squares `g = J^T r` comes with A. Squaring J doubles the digits that its condition costs; a
-    float32 Jacobian is therefore squared in float64 where that takes no time worth speaking of.
-    This asks for the g that comes with A: one rounded to float32 would point out of the range of a
-    singular A.
+    The cheaper of the two. For a sum of squares `g = J^T r` comes with A. Squaring J doubles the
+    digits that its condition costs; a float32 Jacobian is therefore squared in float64 where that
+    takes no time worth speaking of. This asks for the g that comes with A: one rounded to float32
+    would point out of the range of a singular A.
 
     lambda gets no smaller than what rounding leaves uncertain in A, else a singular A would come
-    out indefinite. Should one do so all the same, the factor is NaN in graph mode and nothing is
-    raised: the step is then rejected, which is the cheapest test there is.
+    out indefinite. Should one do so all the same, its factor and the step are NaN and nothing is
+    raised: the step is then rejected.
     """
 
     most_weights_in_double = 500
 
     def empty(self, size, dtype):
+        dtype = self._dtype(size, dtype)
+        return NormalEquations(symmetric.zeros(size, dtype), tf.zeros([size], dtype))
+
+    def of_rows(self, columns, r):
+        """The system of some rows, given by the columns of J, (weights, rows)."""
+        dtype = self._dtype(columns.shape[0], columns.dtype)
+        columns, r = tf.cast(columns, dtype), tf.cast(r, dtype)
+        return NormalEquations(symmetric.squared(columns), tf.linalg.matvec(columns, r))
+
+    def _dtype(self, size, dtype):
         double = self.residual_form and size <= self.most_weights_in_double
-        return tf.zeros([size + 1, size + 1], tf.float64 if double else dtype)
+        return tf.float64 if double else dtype
 
-    def add(self, A, J, r):
-        return A + squared(tf.cast(tf.concat([J, r[:, None]], axis=1), A.dtype))
+    def add_diagonal(self, system, d, r):
+        """The system with rows `diag(d)` and their residuals r added."""
+        d, r = tf.cast(d, system.b.dtype), tf.cast(r, system.b.dtype)
+        return system._replace(A=symmetric.plus_diagonal(system.A, d**2), b=system.b + d * r)
 
-    def gradient(self, A):
+    def gradient(self, system):
         """`J^T r` of the residual form."""
-        return A[-1, :-1]
+        return system.b
 
-    def joined(self, systems, replicas):
-        """The system of all rows, from those of the replicas of this process."""
-        return replicas.sum(tf.add_n(systems))
+    def joined(self, systems):
+        """The system of all rows, from those of parts of them."""
+        return tf.nest.map_structure(lambda *parts: tf.add_n(parts), *systems)
 
-    def column_norms(self, A, dtype):
-        return tf.cast(tf.sqrt(tf.linalg.diag_part(A)[:-1]), dtype)
+    def joined_of_replicas(self, systems, replicas):
+        return tf.nest.map_structure(replicas.sum, self.joined(systems))
 
-    def scale(self, A, D):
-        D = tf.cast(tf.concat([D, tf.ones([1], D.dtype)], axis=0), A.dtype)
-        return A / (D[:, None] * D[None, :])
+    def column_norms(self, system, dtype):
+        return tf.cast(tf.sqrt(symmetric.diagonal(system.A)), dtype)
 
-    def quadratic(self, A, s):
+    def scaled(self, system, D):
+        return Scaled(*system, tf.cast(D, system.b.dtype))
+
+    def without(self, scaled, held):
+        """The system in which these weights, a mask, have rows and columns of the identity."""
+        held = tf.cast(held, scaled.b.dtype)
+        A = symmetric.scaled(scaled.A, 1 - held)
+        A = symmetric.plus_diagonal(A, held * scaled.D**2)
+        return scaled._replace(A=A, b=(1 - held) * scaled.b)
+
+    def quadratic(self, scaled, s):
         """`s^T A s`."""
-        exact = tf.cast(s, A.dtype)
-        lower = tf.linalg.matvec(tf.linalg.band_part(A[:-1, :-1], -1, 0), exact)
-        of_diagonal = tf.linalg.diag_part(A)[:-1] * exact
-        return tf.cast(tf.tensordot(exact, 2 * lower - of_diagonal, 1), s.dtype)
+        s, dtype = tf.cast(s, scaled.b.dtype) / scaled.D, s.dtype
+        return tf.cast(tf.tensordot(s, symmetric.times(scaled.A, s), 1), dtype)
 
-    def step(self, A, g, damping):
+    def step(self, scaled, g, damping):
         """The step s and `s^T (A + damping I)^-1 s`, the slope that the secular equation needs."""
-        b = A[-1, :-1] if self.residual_form else g
-        L = self._factor(A, damping, g.dtype)
-        s = -tf.linalg.cholesky_solve(L, tf.cast(b, A.dtype)[:, None])
-        slope = tf.reduce_sum(tf.linalg.triangular_solve(L, s) ** 2)
+        D = scaled.D[:, None]
+        b = scaled.b[:, None] if self.residual_form else tf.cast(g, D.dtype)[:, None] * D
+        L = self._factor(scaled, damping, g.dtype)
+        s = -D * L.solve(b)
+        slope = tf.reduce_sum(L.half_solve(D * s) ** 2)
         return tf.cast(s[:, 0], g.dtype), tf.cast(slope, g.dtype)
 
-    def correction(self, A, b, damping):
+    def correction(self, scaled, b, damping):
         """`-(A + damping I)^-1 b`."""
-        L = self._factor(A, damping, b.dtype)
-        return tf.cast(-tf.linalg.cholesky_solve(L, tf.cast(b, A.dtype)[:, None])[:, 0], b.dtype)
+        D = scaled.D[:, None]
+        solution = self._factor(scaled, damping, b.dtype).solve(D * tf.cast(b, D.dtype)[:, None])
+        return tf.cast(-(D * solution)[:, 0], b.dtype)
 
-    def _factor(self, A, damping, dtype):
-        A = A[:-1, :-1]
-        size = A.shape[0]
-        uncertain = size * np.finfo(A.dtype.as_numpy_dtype).eps
-        if A.dtype != dtype:  # float32 could not use the last digits anyway
+    def _factor(self, scaled, damping, dtype):
+        """Of A in the weights themselves, where `damping I` is `damping D^2`."""
+        squares = scaled.D**2
+        uncertain = squares.shape[0] * np.finfo(squares.dtype.as_numpy_dtype).eps
+        if squares.dtype != dtype:  # float32 could not use the last digits anyway
             uncertain *= 100
-        least = uncertain * tf.reduce_max(tf.linalg.diag_part(A))
-        damped = tf.linalg.diag_part(A) + tf.maximum(tf.cast(damping, A.dtype), least)
-        return cholesky(tf.linalg.set_diag(A, damped))
-
-
-def squared(J):
-    """The lower triangle of `J^T J`; what is above it means nothing.
-
-    Large ones are made in strips down from the diagonal, as the matrix is symmetric.
-    """
-    size = J.shape[1]
-    if size < _FEWEST_COLUMNS_FOR_STRIPS:
-        return tf.matmul(J, J, transpose_a=True)
-    ends = [size * k // _STRIPS for k in range(_STRIPS + 1)]
-    strips = [
-        tf.pad(tf.matmul(J[:, a:], J[:, a:b], transpose_a=True), [[a, 0], [0, 0]])
-        for a, b in itertools.pairwise(ends)
-    ]
-    return tf.concat(strips, axis=1)
+        least = uncertain * tf.reduce_max(symmetric.diagonal(scaled.A) / squares)
+        damping = tf.maximum(tf.cast(damping, squares.dtype), least)
+        return symmetric.Factor(scaled.A, damping * squares)
 
 
 class QR(_WeightSpace):
@@ -161,22 +179,38 @@ class QR(_WeightSpace):
     def empty(self, size, dtype):
         return tf.zeros([size + 1, size + 1], dtype)
 
-    def add(self, T, J, r):
-        stacked = tf.concat([T, tf.concat([J, r[:, None]], axis=1)], axis=0)
-        return tf.ensure_shape(tf.linalg.qr(stacked).r, T.shape)
+    def of_rows(self, columns, r):
+        return self._triangle(tf.transpose(tf.concat([columns, r[None]], axis=0)))
+
+    def add_diagonal(self, T, d, r):
+        rows = tf.concat([tf.linalg.diag(d), r[:, None]], axis=1)
+        return self.joined([T, rows])
 
     def gradient(self, T):
         return tf.linalg.matvec(T[:, :-1], T[:, -1], transpose_a=True)
 
-    def joined(self, systems, replicas):
-        triangles = tf.reshape(replicas.stack(systems), [-1, systems[0].shape[1]])
-        return tf.ensure_shape(tf.linalg.qr(triangles).r, systems[0].shape)
+    def joined(self, systems):
+        return self._triangle(tf.concat(systems, axis=0))
+
+    def joined_of_replicas(self, systems, replicas):
+        return self._triangle(tf.reshape(replicas.stack(systems), [-1, systems[0].shape[1]]))
+
+    def _triangle(self, rows):
+        """R of the rows, with zeros below where they are fewer than columns."""
+        columns = rows.shape[1]
+        missing = tf.maximum(columns - tf.shape(rows)[0], 0)
+        rows = tf.pad(rows, [[0, missing], [0, 0]])
+        return tf.ensure_shape(tf.linalg.qr(rows).r, [columns, columns])
 
     def column_norms(self, T, dtype):
         return tf.norm(T[:, :-1], axis=0)
 
-    def scale(self, T, D):
+    def scaled(self, T, D):
         return T / tf.concat([D, tf.ones([1], D.dtype)], axis=0)
+
+    def without(self, T, held):
+        rows = T * tf.concat([1 - held, tf.ones([1], T.dtype)], axis=0)
+        return self.add_diagonal(rows, held, tf.zeros_like(held))
 
     def quadratic(self, T, s):
         """`s^T J^T J s`."""

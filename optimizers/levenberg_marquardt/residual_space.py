@@ -6,18 +6,15 @@ Cholesky factorization of (residuals, residuals), and one backward pass.
 """
 
 import copy
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from .cholesky import cholesky, mirrored
+from . import symmetric
 from .output_curvature import residuals, residuals_and_rest
 from .scaling import scale_of
-
-# Strips of the symmetric matrix of inner products, each made from its diagonal on.
-_STRIPS = 4
-_FEWEST_ROWS_FOR_STRIPS = 512
 
 
 class ResidualSystem(NamedTuple):
@@ -134,8 +131,8 @@ class ResidualModel(Drifting):
     `M = D^2 (lambda + eta)`, `C = lambda / (lambda + eta)` and `D^2 eta` the curvature of the L2
     penalty, all of which are one number a variable. Then alpha solves
     `(lambda I + sum_v C_v K_v) alpha = r - sum_v u_v / (lambda + eta_v)` with
-    `K_v = J_v J_v^T / D_v^2` and `u_v = J_v rest_v / D_v^2`. Without a penalty eta is zero and all
-    variables are summed beforehand into one group.
+    `K_v = J_v J_v^T / D_v^2` and `u_v = J_v rest_v / D_v^2`. Without a penalty eta is zero, C is 1
+    and all variables are summed beforehand into one group.
     """
 
     def __init__(self, objective, w, linearization, norms, drift):
@@ -144,8 +141,8 @@ class ResidualModel(Drifting):
         weights, system = objective.weights, linearization.system
         self.D = scale_of(norms)
         variables = len(weights.sizes)
-        regularized = bool(objective.penalty.regularized)
-        self.groups = variables if regularized else 1
+        self.regularized = bool(objective.penalty.regularized)
+        self.groups = variables if self.regularized else 1
         self.K, u = _inner_products(objective, w, linearization, self.D**-2, self.groups)
         if system.rest is None:
             self.u = tf.zeros([self.groups, tf.shape(self.r)[0]], w.dtype)
@@ -155,10 +152,10 @@ class ResidualModel(Drifting):
             self.rest_squares = self._grouped(weights.by_variable(system.rest**2) / self.D**2)
         sizes = tf.constant(weights.sizes, w.dtype)
         eta = weights.by_variable(linearization.penalty_curvature) / sizes / self.D**2
-        self.eta = eta if regularized else tf.zeros([1], w.dtype)
+        self.eta = eta if self.regularized else tf.zeros([1], w.dtype)
         # Less damping than rounding leaves uncertain in K would not be felt.
         eps = np.finfo(w.dtype.as_numpy_dtype).eps
-        largest = tf.reduce_max(tf.reduce_sum(tf.linalg.diag_part(self.K), axis=0))
+        largest = tf.reduce_max(tf.reduce_sum(symmetric.diagonal(self.K), axis=0))
         self.least_damping = eps * tf.cast(tf.shape(self.r)[0], w.dtype) * largest
 
     def none(self):
@@ -176,12 +173,11 @@ class ResidualModel(Drifting):
         """The candidate, the length of its scaled step, and `-|s| d|s| / d damping`."""
         damping = tf.maximum(damping, self.least_damping)
         C, nu = self._shares(damping)
-        rows = tf.shape(self.r)[0]
-        A = tf.tensordot(C, self.K, 1)
-        L = cholesky(A + damping * tf.eye(rows, dtype=A.dtype))
+        A = [tf.tensordot(C, panel, 1) if self.regularized else panel[0] for panel in self.K]
+        L = symmetric.Factor(A, tf.fill(tf.shape(self.r), damping))
 
         def solved(b):
-            return tf.linalg.cholesky_solve(L, b[:, None])[:, 0]
+            return L.solve(b[:, None])[:, 0]
 
         alpha = solved(self.r - tf.linalg.matvec(self.u, nu, transpose_a=True))
         candidate = Candidate(alpha, damping)
@@ -233,7 +229,7 @@ class ResidualModel(Drifting):
         return damping * nu, nu
 
     def _k_times(self, alpha):
-        return tf.linalg.matvec(self.K, tf.broadcast_to(alpha, [self.groups, tf.shape(alpha)[0]]))
+        return symmetric.times(self.K, alpha)
 
     def _squares(self, candidate, K_alpha):
         """Squared length of the scaled step, by groups."""
@@ -252,7 +248,8 @@ class ResidualModel(Drifting):
 
 
 def _inner_products(objective, w, linearization, factors, groups):
-    """K, (groups, rows, rows), and `J_v rest_v` times the factor of v, (variables, rows).
+    """The panels of K, (groups, rows, rows), and `J_v rest_v` times the factor of v,
+    (variables, rows).
 
     Rows are made in chunks. With more than one, the rows of a chunk are made again for each pair
     of chunks, so that no more than two are ever held.
@@ -308,22 +305,21 @@ def _inner_products(objective, w, linearization, factors, groups):
     _, strips, products = tf.while_loop(
         lambda i, *_: i < objective.num_chunks, add_strip, (0, strips, products)
     )
-    K = mirrored(tf.transpose(strips.concat(), [1, 0, 2]))
+    upper = tf.transpose(strips.concat(), [1, 0, 2])
+    K = symmetric.in_panels(tf.linalg.matrix_transpose(upper))
     return K, None if rests is None else tf.transpose(products.concat())
 
 
 def _symmetric(jacobian, data, factors, groups, batch):
-    """Inner products of all rows with all, where they are held at once."""
-    if batch * jacobian.rows < _FEWEST_ROWS_FOR_STRIPS:
-        return jacobian.gram(data, data, factors, groups)
-    strips = []
-    for k in range(_STRIPS):
-        start, stop = batch * k // _STRIPS, batch * (k + 1) // _STRIPS
-        strip = jacobian.gram(
-            jacobian.slice(data, start, stop, batch),
+    """The panels of the inner products of all rows with all, where they are held at once."""
+    count = symmetric.count_of_panels(batch * jacobian.rows)
+    ends = [batch * k // count for k in range(count + 1)]
+    return [
+        jacobian.gram(
             jacobian.slice(data, start, batch, batch),
+            jacobian.slice(data, start, stop, batch),
             factors,
             groups,
         )
-        strips.append(tf.pad(strip, [[0, 0], [0, 0], [start * jacobian.rows, 0]]))
-    return mirrored(tf.concat(strips, axis=1))
+        for start, stop in itertools.pairwise(ends)
+    ]

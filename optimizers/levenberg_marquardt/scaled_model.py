@@ -26,15 +26,14 @@ class ScaledModel:
         self.linearization = linearization
         self.D = scale_of(norms)
         self.g = linearization.gradient / self.D
-        self.system = solver.scale(linearization.system, self.D)
+        self.system = solver.scaled(linearization.system, self.D)
         # Weights at a bound of their constraint stay out of the system: a step that is projected
         # back without knowing of the bounds leads nowhere.
         free = objective.weights.free(w, linearization.gradient)
         if free is not None:
-            free = tf.cast(free, self.D.dtype)
-            self.g *= free
-            without_held = solver.scale(self.system, 1 / free)
-            self.system = solver.add(without_held, tf.linalg.diag(1 - free), 0 * self.g)
+            held = 1 - tf.cast(free, self.D.dtype)
+            self.g *= 1 - held
+            self.system = solver.without(self.system, held)
 
     def none(self):
         """A candidate to begin with."""

@@ -4,7 +4,7 @@ For n residuals and p weights:
 
 | solver     | multiplications                | numbers held, besides a chunk of rows |
 |------------|--------------------------------|---------------------------------------|
-| `cholesky` | n p^2 / 2 + p^3 / 3            | 3 p^2                                 |
+| `cholesky` | n p^2 / 2 + p^3 / 3            | 4 p^2                                 |
 | `qr`       | 2 n p^2 + 2 p^3                | 6 p^2                                 |
 | `dual`     | n^2 c + n^3 / 3                | (4 + groups) n^2 + 10 p               |
 | `cg`       | a few passes an iteration      | 1024 n + 14 p                         |
@@ -133,7 +133,7 @@ _OPERATIONS = {
     "dual": lambda q: q.rows**2 * q.product_cost + q.rows**3 / 3,
 }
 _NUMBERS = {
-    "cholesky": lambda q: 3 * q.weights**2,
+    "cholesky": lambda q: 4 * q.weights**2,
     "qr": lambda q: 6 * q.weights**2,
     "dual": lambda q: (4 + q.groups) * q.rows**2 + 10 * q.weights,
     "cg": lambda q: 1024 * q.rows + 14 * q.weights,

@@ -224,7 +224,7 @@ def test_what_the_layers_say(name, float64):
         data = jacobian.data(jacobian.run(w, x), cotangents)
         constants = [tf.constant(v) for v in values]
         return {
-            "matrix": jacobian.matrix(data),
+            "columns": jacobian.columns(data),
             "together": jacobian.gram(data, data, tf.constant(factors), 1),
             "apart": jacobian.gram(data, data, tf.constant(factors), len(factors)),
             "squares": jacobian.squares(data),
@@ -238,7 +238,7 @@ def test_what_the_layers_say(name, float64):
     grams = np.stack([f * B @ B.T for f, B in zip(factors, blocks, strict=True)])
     products = [B @ np.ravel(v) for B, v in zip(blocks, values, strict=True)]
     expected = {
-        "matrix": J,
+        "columns": J.T,
         "together": grams.sum(axis=0, keepdims=True),
         "apart": grams,
         "squares": [np.sum(B**2) for B in blocks],
