@@ -50,7 +50,11 @@ class Checkpoint:
         asked = {**self.settings, "optimizer": type(self.model.optimizer).__name__}
         saved = {**saved, "optimizer": type(last.optimizer).__name__}
         asked = json.loads(json.dumps(asked))  # as it looks in the file: tuples as lists
-        others = [f"{n}={saved.get(n)!r}, not {asked[n]!r}" for n in asked if saved[n] != asked[n]]
+        others = [
+            f"{name}={saved.get(name)!r}, not {value!r}"
+            for name, value in asked.items()
+            if saved.get(name) != value
+        ]
         if int(last.steps) > steps:
             others.append(f"{int(last.steps)} steps done, more than {steps}")
         if others:

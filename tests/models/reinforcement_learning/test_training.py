@@ -124,6 +124,8 @@ def test_refuses_a_folder_of_something_else(agent, tmp_path):
         with pytest.raises(ValueError, match="must be a folder of the same training"):
             train(agent, model, checkpoint=tmp_path, **arguments)
         assert_same(model.get_weights(), before)
+    with pytest.raises(ValueError, match="env_id=None, not 'CartPole-v1'"):
+        train(agent, agent(), "CartPole-v1", checkpoint=tmp_path)
     model = agent()
     model.compile("sgd")
     with pytest.raises(ValueError, match="optimizer='Adam', not 'SGD'"):
