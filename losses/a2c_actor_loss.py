@@ -51,6 +51,7 @@ class A2CActorLoss(RowLoss):
     Raises:
         ValueError: `distribution` is none of the two, `entropy_coefficient` is negative or not
             finite, or the columns of `y_true` and `y_pred` do not belong together.
+        tf.errors.InvalidArgumentError: on a CPU without XLA, an integer action has no logit.
 
     Example:
 
@@ -150,11 +151,12 @@ def _categorical(action, logits):
     n = logits.shape[-1]
     if n is None or action.shape[-1] not in (n, 1):
         raise _wrong_columns(f"n = {n} logits need n or 1", action, logits)
-    if action.shape[-1] != n:
-        action = ops.one_hot(ops.cast(action[..., 0], "int32"), n, dtype=logits.dtype)
     log_p = ops.log_softmax(logits, axis=-1)
-    # Of a forbidden action 0 * log 0 = 0, where the computer says 0 * -inf = nan.
-    chosen = ops.sum(ops.where(action == 0, 0.0, action * log_p), axis=-1)
+    if action.shape[-1] == n:
+        # Of a forbidden action 0 * log 0 = 0, where the computer says 0 * -inf = nan.
+        chosen = ops.sum(ops.where(action == 0, 0.0, action * log_p), axis=-1)
+    else:  # Not by one_hot, which makes zeros of an integer that no logit belongs to.
+        chosen = ops.take_along_axis(log_p, ops.cast(action, "int32"), axis=-1)[..., 0]
     p_log_p = ops.exp(log_p) * ops.where(log_p == -math.inf, 0.0, log_p)
     return chosen, -ops.sum(p_log_p, axis=-1)
 

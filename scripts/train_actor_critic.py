@@ -7,8 +7,12 @@
 Trains `kerazoo.models.ActorCritic` once for each seed and prints the greedy policy's return over
 100 episodes that neither training nor the choice of the best weights has seen, the CPU seconds,
 and the steps a second; draws the returns against the steps, with the evaluations. `--speed` times
-30,000 steps of training with 8 environments beside Stable-Baselines3's A2C, in turns, where that is
-installed, here or for the interpreter PYTHON.
+rounds of 8,000 steps with 8 environments, beside Stable-Baselines3's A2C where that is installed,
+here or for the interpreter PYTHON. The rounds come in turns, so that another job disturbs both, and
+the ratio is the median over the rounds. Our evaluation is not in it, as SB3 has none. We update
+after 16 steps of each environment, SB3 after 5, and each is timed with the other's number too, and
+ours with `compile(jit_compile=True)`. PyTorch gets one thread: two, its default here, are much
+slower where other jobs use the cores too.
 
 Settings: those of `train` are its defaults, but for the correlation of the noise on the mountain
 car, where independent pushes get nowhere. The defaults were chosen on CartPole with seeds 0, 1, 100
@@ -17,6 +21,7 @@ as 0.95 and 0.99 with seed 100 and did well with both.
 """
 
 import argparse
+import functools
 import importlib.util
 import os
 import pathlib
@@ -31,10 +36,10 @@ import numpy as np
 SETTINGS = {"MountainCarContinuous-v0": {"noise_correlation": 0.95, "num_steps": 64}}
 ENTROPY = {"MountainCarContinuous-v0": 0.0}
 TEST_SEED = 987_654
-SPEED_STEPS = 30_000
+SPEED_STEPS = 8_000
 
 
-def train(env_id, seed, steps, episodes, verbose):
+def train(env_id, seed, steps, episodes, evaluation_every, verbose):
     """The history, the returns of the last evaluation, CPU seconds and steps a second."""
     import gymnasium
 
@@ -44,9 +49,8 @@ def train(env_id, seed, steps, episodes, verbose):
     model = ActorCritic(env.observation_space, env.action_space, seed=seed)
     model.compile(entropy_coefficient=ENTROPY.get(env_id, 0.01))
     start, cpu = time.perf_counter(), time.process_time()
-    history = model.train(
-        env_id, steps, seed=seed, verbose=verbose, **SETTINGS.get(env_id, {})
-    ).history
+    settings = {"evaluation_every": evaluation_every, **SETTINGS.get(env_id, {})}
+    history = model.train(env_id, steps, seed=seed, verbose=verbose, **settings).history
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     returns = model.evaluate(episodes, seed=TEST_SEED)
     return history, returns, cpu, history["steps"][-1] / seconds
@@ -79,52 +83,118 @@ def draw(env_id, runs, threshold, path):
     figure.savefig(path, dpi=130)
 
 
-def time_ours(num_steps):
+def trainer_of_ours(num_steps, jit_compile=False):
+    import keras
+
     from kerazoo.models import ActorCritic
 
     model = ActorCritic(4, 2, seed=0)
-    arguments = {"num_steps": num_steps, "evaluation_episodes": 1, "verbose": 0}
-    model.train("CartPole-v1", 2000, evaluation_every=2000, **arguments)
-    start, cpu = time.perf_counter(), time.process_time()
-    history = model.train("CartPole-v1", SPEED_STEPS, evaluation_every=SPEED_STEPS, **arguments)
-    done = history.history["steps"][-1]
-    return done / (time.perf_counter() - start), done / (time.process_time() - cpu)
+    model.compile(jit_compile=jit_compile)
+    clock = Clock()
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: clock.stop())
+
+    def run():
+        clock.start()
+        history = model.train(
+            "CartPole-v1",
+            SPEED_STEPS,
+            num_steps=num_steps,
+            evaluation_every=SPEED_STEPS,
+            evaluation_episodes=1,
+            callbacks=[stop],
+            verbose=0,
+        )
+        return clock.rates(history.history["steps"][-1])
+
+    return run
 
 
-def time_peer(num_steps):
+def trainer_of_peer(num_steps):
+    import torch
     from stable_baselines3 import A2C
     from stable_baselines3.common.env_util import make_vec_env
 
+    torch.set_num_threads(1)  # with two, beside other jobs, it takes four times as long
     model = A2C("MlpPolicy", make_vec_env("CartPole-v1", n_envs=8), n_steps=num_steps, seed=0)
-    model.learn(2000)
-    start, cpu = time.perf_counter(), time.process_time()
-    model.learn(SPEED_STEPS)
-    return SPEED_STEPS / (time.perf_counter() - start), SPEED_STEPS / (time.process_time() - cpu)
+    clock = Clock()
+
+    def run():
+        clock.start()
+        model.learn(SPEED_STEPS)
+        clock.stop()
+        return clock.rates(model.num_timesteps)
+
+    return run
 
 
-def speed(peer_python):
-    """Each in a process of its own, ours and the peer's in turns."""
-    found = importlib.util.find_spec("stable_baselines3") or peer_python != sys.executable
-    rows = [("kerazoo", sys.executable, "--time-ours", 16)]
-    rows.append(("kerazoo", sys.executable, "--time-ours", 5))
-    if found:
-        rows.append(("SB3 A2C", peer_python, "--time-peer", 5))
-        rows.append(("SB3 A2C", peer_python, "--time-peer", 16))
-    times = {row: [] for row in rows}
-    for _ in range(2):
-        for row in rows:
-            _, python, flag, num_steps = row
-            command = [python, __file__, flag, str(num_steps)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            times[row].append([float(x) for x in done.stdout.split()[-2:]])
-    print(f"{'CartPole-v1, 8 environments':30}  steps a second   a CPU second   (best of 2)")
-    for (name, _, _, num_steps), values in times.items():
-        default = {("kerazoo", 16): ", default", ("SB3 A2C", 5): ", default"}
-        title = f"{name}, {num_steps} steps{default.get((name, num_steps), '')}"
-        wall, cpu = np.max(values, axis=0)
-        print(f"{title:30}{wall:16,.0f}{cpu:15,.0f}")
-    if not found:
+class Clock:
+    def start(self):
+        self.started = time.perf_counter(), time.process_time()
+
+    def stop(self):
+        self.stopped = time.perf_counter(), time.process_time()
+
+    def rates(self, steps):
+        """Steps a second, and a CPU second."""
+        return [steps / (b - a) for a, b in zip(self.started, self.stopped, strict=True)]
+
+
+PEER = "SB3 A2C"
+TRAINERS = {
+    "kerazoo": trainer_of_ours,
+    "kerazoo, XLA": functools.partial(trainer_of_ours, jit_compile=True),
+    PEER: trainer_of_peer,
+}
+
+
+def answer(name):
+    """A round of training for each line of the input, the steps between two updates."""
+    trainers = {}
+    for line in sys.stdin:
+        if line not in trainers:
+            trainers[line] = TRAINERS[name](int(line))
+        print(*trainers[line](), flush=True)
+
+
+def speed(peer_python, rounds):
+    pythons = dict.fromkeys(TRAINERS, sys.executable)
+    if peer_python != sys.executable:
+        pythons[PEER] = peer_python
+    elif importlib.util.find_spec("stable_baselines3") is None:
+        del pythons[PEER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = {
+        name: subprocess.Popen([python, __file__, "--answer", name], **pipes)
+        for name, python in pythons.items()
+    }
+    rates = {(name, num_steps): [] for num_steps in (5, 16) for name in workers}
+    for _ in range(rounds + 1):
+        for (name, num_steps), found in rates.items():
+            workers[name].stdin.write(f"{num_steps}\n")
+            workers[name].stdin.flush()
+            found.append([float(x) for x in workers[name].stdout.readline().split()])
+    for worker in workers.values():
+        worker.communicate()
+    rates = {key: np.array(found[1:]) for key, found in rates.items()}  # the first one compiles
+    print(f"CartPole-v1, 8 environments, medians of {rounds} rounds")
+    for (name, num_steps), found in rates.items():
+        wall, cpu = np.median(found, axis=0)
+        title = f"{name}, {num_steps} steps an update"
+        print(f"{title:34}{wall:8,.0f} steps a second{cpu:8,.0f} a CPU second")
+    if PEER not in workers:
         print("Stable-Baselines3 is not installed: nothing to compare with.")
+        return
+    for ours in ("kerazoo", "kerazoo, XLA"):
+        for title, our_steps, peer_steps in (
+            ("each at its own default", 16, 5),
+            ("both at 16", 16, 16),
+            ("both at 5", 5, 5),
+        ):
+            ratios = rates[PEER, peer_steps] / rates[ours, our_steps]
+            wall, cpu = np.median(ratios, axis=0)
+            low, high = ratios[:, 0].min(), ratios[:, 0].max()
+            title = f"{PEER} / {ours}, {title}"
+            print(f"{title:50}{wall:5.2f} (rounds {low:.2f} to {high:.2f}), CPU {cpu:.2f}")
 
 
 def main():
@@ -133,21 +203,19 @@ def main():
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--evaluation-every", type=int, default=10_000)
     parser.add_argument("--verbose", type=int, default=1)
     parser.add_argument("--output", type=pathlib.Path, default=None)
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--peer-python", default=sys.executable)
-    parser.add_argument("--time-ours", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--time-peer", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--answer", choices=TRAINERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.time_ours:
-        print(*time_ours(arguments.time_ours))
-        return
-    if arguments.time_peer:
-        print(*time_peer(arguments.time_peer))
+    if arguments.answer:
+        answer(arguments.answer)
         return
     if arguments.speed:
-        speed(arguments.peer_python)
+        speed(arguments.peer_python, arguments.rounds)
         return
 
     import gymnasium
@@ -155,7 +223,14 @@ def main():
     env_id, threshold = arguments.env, gymnasium.spec(arguments.env).reward_threshold
     runs = {}
     for seed in arguments.seed:
-        runs[seed] = train(env_id, seed, arguments.steps, arguments.episodes, arguments.verbose)
+        runs[seed] = train(
+            env_id,
+            seed,
+            arguments.steps,
+            arguments.episodes,
+            arguments.evaluation_every,
+            arguments.verbose,
+        )
         history, returns, cpu, rate = runs[seed]
         print(
             f"{env_id} seed {seed}: greedy return {returns.mean():.1f} "

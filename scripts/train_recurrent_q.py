@@ -42,10 +42,12 @@ def environment():
     return PositionsOnly(gymnasium.make("CartPole-v1"))
 
 
-def train(memory, seed, steps, episodes, verbose):
+def train(memory, seed, steps, episodes, evaluation_every, verbose):
     model = RecurrentQNetwork(2, 2, memory=memory, seed=seed)
     cpu = time.process_time()
-    history = model.train(environment, steps, seed=seed, verbose=verbose).history
+    history = model.train(
+        environment, steps, seed=seed, evaluation_every=evaluation_every, verbose=verbose
+    ).history
     cpu = time.process_time() - cpu
     return history, model.evaluate(episodes, seed=TEST_SEED), cpu
 
@@ -83,6 +85,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--evaluation-every", type=int, default=5_000)
     parser.add_argument("--verbose", type=int, default=1)
     parser.add_argument("--output", type=pathlib.Path, default=None)
     arguments = parser.parse_args()
@@ -90,7 +93,12 @@ def main():
     for seed in range(arguments.seeds):
         for memory in (True, False):
             runs[memory, seed] = train(
-                memory, seed, arguments.steps, arguments.episodes, arguments.verbose
+                memory,
+                seed,
+                arguments.steps,
+                arguments.episodes,
+                arguments.evaluation_every,
+                arguments.verbose,
             )
             history, returns, cpu = runs[memory, seed]
             print(

@@ -19,6 +19,28 @@ class EpisodeReplay:
         while self.steps - len(self.episodes[0][1]) >= self.capacity:
             self.steps -= len(self.episodes.pop(0)[1])
 
+    def state(self):
+        """All of it as a dict of arrays."""
+        *columns, terminated = zip(*self.episodes, strict=True)
+        names = ("observations", "actions", "rewards")
+        arrays = {name: np.concatenate(c) for name, c in zip(names, columns, strict=True)}
+        lengths = np.array([len(actions) for actions in columns[1]])
+        return {**arrays, "lengths": lengths, "terminated": np.array(terminated)}
+
+    def set_state(self, arrays):
+        lengths = arrays["lengths"]
+        starts = np.cumsum(lengths)[:-1]
+        self.episodes = list(
+            zip(
+                np.split(arrays["observations"], np.cumsum(lengths + 1)[:-1]),
+                np.split(arrays["actions"], starts),
+                np.split(arrays["rewards"], starts),
+                arrays["terminated"].tolist(),
+                strict=True,
+            )
+        )
+        self.steps = int(lengths.sum())
+
     def sample(self, generator, batch_size, burn_in, length):
         """A dict of arrays (batch, burn_in + length, ...), observations one step longer.
 

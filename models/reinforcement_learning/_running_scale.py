@@ -28,6 +28,7 @@ class RunningScale(keras.layers.Layer):
         share = len(values) / (len(values) + count.numpy())
         difference = values.mean(0) - mean.numpy()
         within = (1 - share) * variance.numpy() + share * values.var(0)
-        variance.assign(within + share * (1 - share) * difference**2)
-        mean.assign_add(share * difference)
-        count.assign_add(len(values))
+        arguments = {"read_value": False}
+        variance.assign(within + share * (1 - share) * difference**2, **arguments)
+        mean.assign_add(share * difference, **arguments)
+        count.assign_add(len(values), **arguments)

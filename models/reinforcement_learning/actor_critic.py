@@ -7,23 +7,16 @@ from keras import ops
 
 from ..._arguments import positive_integer
 from ...losses import A2CActorLoss
-from ._best_weights import BestWeights
-from ._environments import (
-    Environments,
-    action_space_config,
-    check_spaces,
-    observation_shape,
-    returns_of_episodes,
-)
+from ._environments import action_space_config, observation_shape
 from ._rollout import fraction
 from ._running_scale import RunningScale
-from ._seeds import ENVIRONMENTS, EVALUATION, NOISE, check_seed, seed_of
+from ._seeds import ENVIRONMENTS, NOISE, check_seed, seed_of
+from ._training import epochs_of, evaluate_agent, train_in_epochs
 from .generalized_advantage import generalized_advantage
 
 _ROLLOUT = (
     "observations",
     "actions",
-    "values",
     "dummy",
     "rewards",
     "terminated",
@@ -59,7 +52,7 @@ class ActorCritic(keras.Model):
         activation: Keras activation of the hidden layers. Default "tanh".
         normalize_observations: Boolean. Default `True`.
         normalize_rewards: Boolean; `True` divides rewards by the running deviation of discounted
-            returns in training, where their size would be awkward. Default `False`.
+            returns in training, so that their size does not matter. Default `True`.
         initial_log_std: Number, the logarithm of the Gaussian's standard deviation at the start.
             It is learned, one for each action. Default 0.0.
         seed: Integer that the initial weights come from, or `None` (default).
@@ -121,7 +114,7 @@ class ActorCritic(keras.Model):
         self.return_scale = RunningScale(name="return_scale")
         self.build((None, *self.observation_space))
         self._env_id = None
-        self._concrete_act = None
+        self._concrete = {}
 
     def build(self, input_shape):
         for part in (self.observation_scale, self.actor, self.critic):
@@ -152,7 +145,8 @@ class ActorCritic(keras.Model):
             entropy_coefficient: Number not below 0, see `A2CActorLoss`. Default 0.01.
             value_coefficient: Number above 0, the weight of the critic's mean squared error. The
                 networks share no weights, so it matters for the clipping. Default 0.5.
-            **kwargs: The other arguments of `keras.Model.compile`.
+            **kwargs: The other arguments of `keras.Model.compile`. `jit_compile=True` has XLA
+                compile acting too: more steps a second, but each new number of rows compiles anew.
         """
         distribution = "categorical" if self.discrete else "gaussian"
         super().compile(
@@ -161,11 +155,15 @@ class ActorCritic(keras.Model):
             loss_weights={"actor": 1.0, "critic": value_coefficient},
             **kwargs,
         )
-        self.optimizer.build(self.trainable_variables)
+        self._has_compiled()
 
     def compile_from_config(self, config):
         super().compile(**keras.saving.deserialize_keras_object(config))
+        self._has_compiled()
+
+    def _has_compiled(self):
         self.optimizer.build(self.trainable_variables)
+        self._concrete = {}  # by XLA or not
 
     def train(
         self,
@@ -230,56 +228,26 @@ class ActorCritic(keras.Model):
             "discount": fraction("discount", discount),
             "gae_lambda": fraction("gae_lambda", gae_lambda),
         }
-        updates = math.ceil(evaluation_every / (num_envs * num_steps))
-        epoch_steps = updates * num_envs * num_steps
-        epochs = math.ceil(steps / epoch_steps)
         if not self.compiled:
             self.compile()
-        best = BestWeights(self, checkpoint, steps=epochs * epoch_steps, seed=seed)
-        first = int(self.steps) // epoch_steps
-        history = keras.callbacks.History()
-        callbacks = keras.callbacks.CallbackList(
-            [*(callbacks or ()), history],
-            add_progbar=verbose != 0,
-            verbose=1 if verbose == "auto" else verbose,
-            epochs=epochs,
-            steps=updates,
-            model=self,
+
+        def learn(environments, epoch, ended):
+            for rollout in self._rollouts(environments, (seed, epoch), num_steps, correlation):
+                yield self._update(rollout, gae, ended)
+
+        settings = {
+            "seed": seed,
+            "num_envs": num_envs,
+            "num_steps": num_steps,
+            "noise_correlation": correlation,
+            "evaluation_every": evaluation_every,
+            "evaluation_episodes": evaluation_episodes,
+            **gae,
+        }
+        epochs = epochs_of(steps, evaluation_every, num_envs * num_steps)
+        return train_in_epochs(
+            self, learn, env_id, epochs, settings, checkpoint, callbacks, verbose
         )
-        self.stop_training = False
-        with Environments(env_id, num_envs) as environments:
-            check_spaces(environments, self.observation_space, self.action_space)
-            self._env_id = env_id
-            callbacks.on_train_begin()
-            for row in best.rows:
-                history.on_epoch_end(row["epoch"], row["logs"])
-            try:
-                for epoch in range(first, epochs):
-                    callbacks.on_epoch_begin(epoch)
-                    self.reset_metrics()
-                    rollouts = self._rollouts(environments, (seed, epoch), num_steps, correlation)
-                    ended = []
-                    for update in range(updates):
-                        callbacks.on_train_batch_begin(update)
-                        logs = self._update(next(rollouts), gae, ended)
-                        callbacks.on_train_batch_end(update, logs)
-                    self.steps.assign_add(epoch_steps)
-                    logs["return"] = float(np.mean(ended)) if ended else math.nan
-                    found = self.evaluate(
-                        evaluation_episodes, env_id, seed=seed_of(seed, EVALUATION)
-                    )
-                    logs |= {"val_return": float(found.mean()), "steps": int(self.steps)}
-                    best.take(epoch, logs)
-                    callbacks.on_epoch_end(epoch, logs)
-                    if self.stop_training:
-                        break
-            except (RuntimeError, ValueError) as error:
-                error.add_note(best.note())
-                raise
-            finally:
-                best.restore()
-        callbacks.on_train_end()
-        return history
 
     def evaluate(self, episodes=100, env_id=None, seed=12_345):
         """The returns of whole episodes with the greedy policy: the likeliest action, the mean.
@@ -295,13 +263,7 @@ class ActorCritic(keras.Model):
             ValueError: `env_id` is missing or has other spaces, or the environment returned NaN.
             RuntimeError: the environment raised, or an episode does not end.
         """
-        episodes, seed = positive_integer("episodes", episodes), check_seed(seed)
-        env_id = self._env_id if env_id is None else env_id
-        if env_id is None:
-            raise ValueError("`env_id` must be given: this model has not been trained here yet.")
-        return returns_of_episodes(
-            env_id, episodes, seed, self.observation_space, self.action_space, lambda rows: self.act
-        )
+        return evaluate_agent(self, episodes, env_id, seed, lambda rows: self.act)
 
     def act(self, observations, noise=None):
         """The actions for observations (batch, ...), as the environment takes them.
@@ -314,8 +276,8 @@ class ActorCritic(keras.Model):
         Returns: Integers (batch,) or float32 (batch, n).
         """
         observations = np.asarray(observations, "float32")
-        noise = self._no_noise(len(observations)) if noise is None else np.float32(noise)
-        return self._to_environment(self._compiled_act(observations, noise)[0].numpy())
+        noise = np.zeros((len(observations), self.num_actions)) if noise is None else noise
+        return self._to_environment(self._compiled(self._act, observations, np.float32(noise)))
 
     def get_config(self):
         return {
@@ -341,27 +303,26 @@ class ActorCritic(keras.Model):
         layers.append(dense(len(layers), outputs, gain, None))
         return keras.Sequential(layers, name=name)
 
-    def _compiled_act(self, observations, noise):
-        if self._concrete_act is None:
-            shapes = (None, *self.observation_space), (None, self.num_actions)
-            signature = [tf.TensorSpec(shape, "float32") for shape in shapes]
+    def _compiled(self, function, *arrays):
+        """One compiled call on float32 arrays (rows, ...)."""
+        concrete = self._concrete.get(function.__name__)
+        if concrete is None:
+            signature = [tf.TensorSpec((None, *array.shape[1:]), "float32") for array in arrays]
+            jit_compile = self.compiled and self.jit_compile
+            compiled = tf.function(function, input_signature=signature, jit_compile=jit_compile)
             # The concrete function: a `tf.function` looks for it at every call, half of the time.
-            act = tf.function(self._act, input_signature=signature).get_concrete_function()
-            self._concrete_act = act
-        return self._concrete_act(tf.constant(observations), tf.constant(noise))
+            self._concrete[function.__name__] = concrete = compiled.get_concrete_function()
+        return concrete(*map(tf.constant, arrays)).numpy()
 
     def _act(self, observations, noise):
-        outputs = self(observations)
-        policy = ops.cast(outputs["actor"], "float32")
+        policy = ops.cast(self(observations)["actor"], "float32")
         if self.discrete:
-            action = ops.argmax(policy + noise, axis=-1)  # with Gumbel noise: a sample
-        else:
-            mean, log_std = ops.split(policy, 2, axis=-1)
-            action = mean + ops.exp(log_std) * noise
-        return action, ops.cast(outputs["critic"][:, 0], "float32")
+            return ops.argmax(policy + noise, axis=-1)  # with Gumbel noise: a sample
+        mean, log_std = ops.split(policy, 2, axis=-1)
+        return mean + ops.exp(log_std) * noise
 
-    def _no_noise(self, rows):
-        return np.zeros((rows, self.num_actions), "float32")
+    def _values(self, observations):
+        return ops.cast(self(observations)["critic"][:, 0], "float32")
 
     def _to_environment(self, actions):
         if self.discrete:
@@ -394,16 +355,18 @@ class ActorCritic(keras.Model):
         while True:
             rows = {name: [] for name in _ROLLOUT}
             for _ in range(num_steps):
-                actions, values = self._compiled_act(observations, next(noises))
-                actions, dummy = actions.numpy(), environments.dummy
+                actions = self._compiled(self._act, observations, next(noises))
+                dummy = environments.dummy
                 step = environments.step(self._to_environment(actions))
-                row = (observations, actions, values.numpy(), dummy, *step[1:])
+                row = (observations, actions, dummy, *step[1:])
                 for name, value in zip(_ROLLOUT, row, strict=True):
                     rows[name].append(value)
                 observations = step[0]
-            last = self._compiled_act(observations, self._no_noise(len(observations)))[1].numpy()
             rollout = {name: np.stack(values) for name, values in rows.items()}
-            rollout["next_values"] = np.append(rollout["values"][1:], last[None], axis=0)
+            # All by one call, one more than there are steps.
+            seen = np.concatenate([*rows["observations"], observations])
+            values = self._compiled(self._values, seen).reshape(num_steps + 1, -1)
+            rollout["values"], rollout["next_values"] = values[:-1], values[1:]
             rollout["earned"], rollout["discounted"] = earned, discounted
             yield rollout
 

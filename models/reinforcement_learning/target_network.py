@@ -82,6 +82,20 @@ class TargetNetwork:
         """
         self._pairs.copy()
 
+    def get_weights(self):
+        """The target's weights as arrays, for a checkpoint; float32 where it keeps them so."""
+        return [weight.numpy() for weight in self._pairs.exact]
+
+    def set_weights(self, weights):
+        """Takes back what `get_weights` gave.
+
+        Raises:
+            ValueError: the arrays are not as many, or of other shapes.
+        """
+        self.model.set_weights(weights)
+        for exact, weight in zip(self._pairs.exact, weights, strict=True):
+            exact.assign(weight)
+
     def callback(self):
         """A Keras callback that calls `update` after each training batch of `fit`.
 

@@ -107,6 +107,20 @@ def test_a_certain_or_forbidden_action_stays_finite():
     assert np.isnan(loss(y_true, logits * np.nan))
 
 
+def test_an_action_without_a_logit_is_an_error():
+    """One-hot it would be zeros: a row that teaches nothing but entropy, without a word."""
+    loss = A2CActorLoss()
+    y_true = loss.pack(action=[0, 3], advantage=[1.0, 1.0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="3 is not in"):
+        loss(y_true, np.zeros((2, 3)))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.compile("sgd", loss)
+    before = model.get_weights()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"out of range|is not in"):
+        model.train_on_batch(np.ones((2, 2)), y_true)
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
 @pytest.mark.parametrize("action", [[0.5, 1.0], [-1, 0], [[0.0, 1.5], [0.0, 1.0]]])
 def test_actions_of_a_gaussian_policy_are_no_classes(action):
     """One number and two outputs fit a categorical policy too, and would be cut to integers."""

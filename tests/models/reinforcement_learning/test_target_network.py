@@ -224,6 +224,26 @@ def test_half_precision_moves_at_small_steps(policy):
     soft_update(target.model, network(), tau=1)
 
 
+@pytest.mark.parametrize("policy", ["float32", "bfloat16"])
+def test_a_saved_target_goes_on_where_it_was(policy):
+    """In half precision too, where the model's own weights have lost what the small steps added."""
+    online = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=policy)])
+    target = TargetNetwork(online, tau=0.001)
+    online.set_weights([np.full((3, 2), 3.0), np.full(2, 3.0)])
+    target.update()
+    saved = target.get_weights()
+    assert {str(w.dtype) for w in saved} == {"float32"}
+    other = TargetNetwork(online, tau=0.001)
+    other.set_weights(saved)
+    for one in (target, other):
+        one.update()
+    for weight, expected in zip(other.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert_weights(other.model, target.model.get_weights(), rtol=0)
+    with pytest.raises(ValueError, match="weight"):
+        other.set_weights(saved[:1])
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(policy):
     online = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=policy)])

@@ -4,15 +4,20 @@ import os
 import pathlib
 
 import keras
+import numpy as np
 
 
-class BestWeights:
-    """The best weights of a training, in memory and on disk."""
+class Checkpoint:
+    """The best weights of a training in memory and, in a folder, all that it goes on from.
 
-    def __init__(self, model, checkpoint, steps, seed):
-        self.model = model
-        self.folder = None if checkpoint is None else pathlib.Path(checkpoint)
-        self.seed, self.rows, self.weights = seed, [], None
+    `learner` may hold more than the model's weights: then it has `state()`, a dict of arrays, and
+    `set_state(arrays)`. `settings` says which training it is: only the same one is gone on with.
+    """
+
+    def __init__(self, model, learner, settings, folder, steps):
+        self.model, self.learner, self.settings = model, learner, settings
+        self.folder = None if folder is None else pathlib.Path(folder)
+        self.rows, self.weights = [], None
         model.steps.assign(0)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -27,22 +32,36 @@ class BestWeights:
                 "`checkpoint` must be a folder of the same model. Received: "
                 f"checkpoint={str(self.folder)!r} of {last.get_config()}"
             )
-        if progress["seed"] != self.seed or int(last.steps) > steps:
-            raise ValueError(
-                "`checkpoint` must be a folder of the same training. Received: "
-                f"checkpoint={str(self.folder)!r} with seed={progress['seed']}, "
-                f"{int(last.steps)} steps, where seed={self.seed}, {steps} steps are asked for"
-            )
+        self._check_same_training(progress["settings"], last, steps)
         self.model.set_weights(last.get_weights())
-        self.model.optimizer.build(self.model.trainable_variables)
         for own, saved in zip(
             self.model.optimizer.variables, last.optimizer.variables, strict=True
         ):
             own.assign(saved)
-        # What was written for an epoch that has not been saved whole happens again.
         done = int(last.steps)
+        if hasattr(self.learner, "state"):
+            with np.load(self.folder / _state_file(done)) as arrays:
+                self.learner.set_state(arrays)
+        # What was written for an epoch that has not been saved whole happens again.
         self.rows = [row for row in progress["rows"] if row["logs"]["steps"] <= done]
         self.weights = keras.saving.load_model(self.folder / "best.keras").get_weights()
+
+    def _check_same_training(self, saved, last, steps):
+        asked = {**self.settings, "optimizer": type(self.model.optimizer).__name__}
+        saved = {**saved, "optimizer": type(last.optimizer).__name__}
+        asked = json.loads(json.dumps(asked))  # as it looks in the file: tuples as lists
+        others = [
+            f"{name}={saved.get(name)!r}, not {value!r}"
+            for name, value in asked.items()
+            if saved.get(name) != value
+        ]
+        if int(last.steps) > steps:
+            others.append(f"{int(last.steps)} steps done, more than {steps}")
+        if others:
+            raise ValueError(
+                "`checkpoint` must be a folder of the same training. Received: "
+                f"checkpoint={str(self.folder)!r} with {'; '.join(others)}"
+            )
 
     def take(self, epoch, logs):
         """After each epoch; of equal returns the later weights are kept."""
@@ -53,11 +72,18 @@ class BestWeights:
             self.weights = self.model.get_weights()
         if self.folder is None:
             return
-        progress = json.dumps({"seed": self.seed, "rows": self.rows}, indent=1)
+        progress = json.dumps({"settings": self.settings, "rows": self.rows}, indent=1)
         self._write("progress.json", lambda path: path.write_text(progress))
         if better:
             self._write("best.keras", self.model.save)
+        state = _state_file(logs["steps"])
+        if hasattr(self.learner, "state"):
+            arrays = self.learner.state()
+            self._write(state, lambda path: np.savez(path, **arrays))
         self._write("last.keras", self.model.save)  # comes last: with it the epoch is done
+        for path in self.folder.glob(_state_file("*")):
+            if path.name != state:
+                path.unlink()
 
     def restore(self):
         if self.weights is not None:
@@ -75,3 +101,8 @@ class BestWeights:
         part = self.folder / f"part.{name}"
         write(part)
         os.replace(part, self.folder / name)
+
+
+def _state_file(steps):
+    """One for each epoch, so that `last.keras` finds its own."""
+    return f"state.{steps}.npz"
