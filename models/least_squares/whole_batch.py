@@ -13,7 +13,7 @@ def one_batch(x, y, sample_weight):
     """
     data = (x, y) if sample_weight is None else (x, y, sample_weight)
     tensors = keras.tree.map_structure(_tensor, _tuples(data))
-    return tf.data.Dataset.from_tensors(tensors).repeat()
+    return tf.data.Dataset.from_tensors(tensors).repeat().with_options(_without_autotuning())
 
 
 def first_batch_size(x):
@@ -38,6 +38,13 @@ def hold_out(arrays, fraction):
     train = keras.tree.map_structure(lambda a: None if a is None else a[:held], arrays)
     validation = keras.tree.map_structure(lambda a: None if a is None else a[held:], arrays)
     return train, validation
+
+
+def _without_autotuning():
+    """There is nothing to tune, and `fit` would wait up to a second for the thread that tunes."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _tuples(data):
