@@ -121,3 +121,11 @@ def test_float32_jacobian_keeps_its_digits_in_the_normal_equations():
     g = tf.constant((nearly.astype("float64").T @ r).astype("float32"))
     np.testing.assert_allclose(solver.step(A, g, 0.0)[0], [-1, 2], rtol=1e-2)
     assert solver.step(A, g, 0.0)[0].dtype == tf.float32
+
+
+@pytest.mark.parametrize("solver", solvers())
+def test_nothing_moves_where_all_weights_are_held(solver):
+    system = solver.scaled(fold(solver, 2), tf.constant(RNG.uniform(0.1, 10, size=6)))
+    system = solver.without(system, tf.ones(6, tf.float64))
+    s, _ = solver.step(system, tf.zeros(6, tf.float64), tf.zeros([], tf.float64))
+    np.testing.assert_array_equal(s, np.zeros(6))
