@@ -24,7 +24,6 @@ the table shows its median and quartiles.
 
 import functools
 import os
-import platform
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,6 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from machine import machine
 
 import kerazoo
 
@@ -118,14 +118,6 @@ def compare(title, ours, peers, x, alphas=()):
 
 def tensor(shape, seed=0):
     return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
-
-
-def machine():
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            model = next((s.split(":")[1].strip() for s in lines if "model name" in s), model)
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
 
 
 def main():

@@ -32,7 +32,6 @@ scaling "identity" where there are more weights than residuals.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import threading
@@ -46,6 +45,7 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 import threadpoolctl
+from machine import machine
 
 import kerazoo
 
@@ -477,14 +477,6 @@ def details(row):
             else "not run, its Jacobian holds residuals x examples x units numbers a layer"
         )
     return text
-
-
-def machine():
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            model = next((s.split(":")[1].strip() for s in lines if "model name" in s), model)
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
 
 
 def blas():

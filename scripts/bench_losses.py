@@ -20,7 +20,6 @@ and `TargetNetwork.update`, beside the same average by `get_weights` and `set_we
 
 import math
 import os
-import platform
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,6 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from machine import machine
 
 import kerazoo
 from kerazoo.losses import A2CActorLoss, PackedTargetsLoss
@@ -163,14 +163,6 @@ def time_soft_updates():
     for name, seconds in times.items():
         low, median, high = 1e3 * np.percentile(seconds, [25, 50, 75])
         print(f"{name:30} {median:10.3f} [{low:.3f}, {high:.3f}]")
-
-
-def machine():
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            model = next((s.split(":")[1].strip() for s in lines if "model name" in s), model)
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
 
 
 def main():

@@ -41,7 +41,7 @@ def hold_out(arrays, fraction):
 
 
 def _without_autotuning():
-    """There is nothing to tune, and `fit` would wait up to a second for the thread that tunes."""
+    """Nothing is there to tune, and a `fit` ends only once the thread that tunes has stopped."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return options
