@@ -10,13 +10,14 @@ from ...optimizers.levenberg_marquardt.objective import Objective
 from ...optimizers.levenberg_marquardt.output_curvature import DIAGONAL, curvature_form
 from ...optimizers.levenberg_marquardt.replicas import Replicas
 from .network_checks import (
+    build_all,
     check_examples_are_apart,
     check_precision,
     layers_that_training_changes,
     mixing_layer,
 )
 from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
-from .whole_batch import first_batch_size, hold_out, one_batch
+from .whole_batch import are_arrays, check_lengths, first_batch_size, hold_out, one_batch
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -24,8 +25,9 @@ class LeastSquares(keras.Model):
     """Trains any built Keras model with Levenberg-Marquardt, through Keras's own `fit`.
 
     Wraps a Sequential, functional or subclassed model and shares its weights: what is trained here
-    is trained there, and `.model.save(...)` writes the plain network. `compile`, `fit`, `evaluate`,
-    `predict`, callbacks and `.keras` files are Keras's. Runs on TensorFlow.
+    is trained there, and `.model.save(...)` and `.model.export(...)` write the plain network.
+    `compile`, `fit`, `evaluate`, `predict`, callbacks and `.keras` files are Keras's. Runs on
+    TensorFlow.
 
     With `kerazoo.optimizers.LevenbergMarquardt` and arrays, `batch_size=None` means the whole data
     set as one batch, its Jacobian accumulated in chunks; `fit` then stops once it has converged.
@@ -89,7 +91,8 @@ class LeastSquares(keras.Model):
     """
 
     def __init__(self, model, **kwargs):
-        super().__init__(**kwargs)
+        # The network's own precision: in another, inputs would be cast twice.
+        super().__init__(**{"dtype": getattr(model, "dtype_policy", None), **kwargs})
         if not isinstance(model, keras.Model) or not model.built:
             raise ValueError(
                 "`model` must be a built Keras model: give it a `keras.Input`, or call it once on "
@@ -123,6 +126,7 @@ class LeastSquares(keras.Model):
         if not isinstance(optimizer, LevenbergMarquardt):
             super().compile(optimizer=optimizer, **named)
             return
+        build_all(self.model)
         replicas = Replicas(self.model.variables)
         check_precision(self.model)
         check_examples_are_apart(self.model)
@@ -168,7 +172,9 @@ class LeastSquares(keras.Model):
         fit = super().fit
         if self._is_second_order():
             whole = y is not None and batch_size is None and steps_per_epoch is None
+            whole = whole and are_arrays((x, y, sample_weight))
             if whole:
+                check_lengths(x, y, sample_weight)
                 if validation_split and validation_data is None:
                     arrays, validation_data = hold_out((x, y, sample_weight), validation_split)
                     (x, y, sample_weight), validation_split = arrays, 0.0
@@ -177,6 +183,7 @@ class LeastSquares(keras.Model):
             if whole != self._whole_batch:
                 self._whole_batch = whole
                 self.train_function = None
+            self.optimizer.build(self.trainable_variables)  # or says that others were compiled
             self.optimizer.converged.assign(0)
             self._steps_before = int(self.optimizer.iterations.numpy())
             self.optimizer.examples_expected = batch_size or first_batch_size(x)
@@ -210,6 +217,8 @@ class LeastSquares(keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
+        if self._is_second_order():
+            self._check_execution({"run_eagerly": self.run_eagerly})
         super().make_train_function(force=True)
         if self._is_second_order():
             self.train_function = self._watched(self.train_function)
@@ -320,11 +329,12 @@ class LeastSquares(keras.Model):
                 "`jit_compile` must be False or 'auto': XLA cannot compile per-example Jacobians. "
                 "Received: jit_compile=True"
             )
-        if arguments.get("run_eagerly"):
+        eagerly = arguments.get("run_eagerly"), tf.config.functions_run_eagerly()
+        if any(eagerly):
             raise ValueError(
                 "Levenberg-Marquardt runs as a graph: a matrix that cannot be factored is an "
-                "error in eager mode, and a rejected attempt in a graph. "
-                f"Received: run_eagerly={arguments['run_eagerly']}"
+                "error in eager mode, and a rejected attempt in a graph. Received: "
+                f"run_eagerly={eagerly[0]}, tf.config.functions_run_eagerly()={eagerly[1]}"
             )
 
     def _warn_about_training_mode(self):
@@ -355,8 +365,13 @@ class LeastSquares(keras.Model):
             ordered = isinstance(structure, dict)
             losses = keras.tree.flatten(by_output) if ordered else list(by_output.values())
         elif isinstance(loss, (list, tuple)):
-            losses = list(loss)
+            losses = keras.tree.flatten(loss)
         else:
             losses = [loss] * len(keras.tree.flatten(structure))
+        if len(losses) != len(keras.tree.flatten(structure)):
+            raise ValueError(
+                "`loss` must be one for all outputs of the model, or have one entry an output. "
+                f"Received: loss={loss} for {len(keras.tree.flatten(structure))} outputs"
+            )
         # An output without a loss has zero curvature, which any form finds.
         return [DIAGONAL if one is None else curvature_form(one) for one in losses]

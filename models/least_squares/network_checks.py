@@ -4,12 +4,22 @@ import inspect
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from ..._layers_inside import layers_of
 
 # Under training=True these do something that they do not do under training=False.
 _RATES = ("rate", "dropout", "recurrent_dropout", "stddev")
+
+
+def build_all(network):
+    """Builds the layers whose weights only a call makes, such as a `PReLU` as an activation."""
+    inputs = getattr(network, "inputs", None)
+    if inputs and not all(layer.built for layer in layers_of(network)):
+        specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in inputs]
+        call = tf.function(lambda x: network(x, training=False), autograph=False)
+        call.get_concrete_function(specs if len(specs) > 1 else specs[0])
 
 
 def check_precision(network):

@@ -6,6 +6,27 @@ import keras
 import tensorflow as tf
 
 
+def are_arrays(data):
+    """Whether `data` is dense arrays; for anything else Keras has an adapter, or an error."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return all(hasattr(leaf, "__array__") for leaf in leaves)
+
+
+def check_lengths(x, y, sample_weight):
+    """Keras's own check: arrays of one row would be broadcast over all the others."""
+    data = {"x": x, "y": y, "sample_weight": sample_weight}
+    lengths = {
+        name: [leaf.shape[0] for leaf in keras.tree.flatten(value) if leaf is not None]
+        for name, value in data.items()
+    }
+    different = {length for of_one in lengths.values() for length in of_one}
+    if len(different) > 1 or 0 in different:
+        raise ValueError(
+            "`x`, `y` and `sample_weight` must hold the same number of examples, and at least one. "
+            f"Received: numbers of examples={lengths}"
+        )
+
+
 def one_batch(x, y, sample_weight):
     """A data set that gives the whole of the arrays at every step.
 
@@ -55,6 +76,8 @@ def _tuples(data):
 
 
 def _tensor(array):
+    if array is None:  # an output whose examples all weigh the same
+        return None
     tensor = tf.convert_to_tensor(array)
     # Keras gives every floating array the default precision too.
     return tf.cast(tensor, keras.config.floatx()) if tensor.dtype.is_floating else tensor

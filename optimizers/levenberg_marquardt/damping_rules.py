@@ -92,8 +92,10 @@ class TrustRegion:
             candidate, length, slope = model.solve(damping)
             excess = length - radius
             newton = damping + excess / radius * length**2 / slope
-            # A singular matrix: any damping that matters beside columns of length 1 will do.
-            newton = tf.where(tf.math.is_finite(newton), newton, tf.maximum(10 * damping, 10 * eps))
+            # More damping shortens a step that is too long. Where rounding says otherwise, as of a
+            # singular matrix, any damping that matters beside columns of length 1 will do.
+            usable = tf.math.is_finite(newton) & ((excess <= 0) | (slope > 0))
+            newton = tf.where(usable, newton, tf.maximum(10 * damping, 10 * eps))
             newton = tf.clip_by_value(newton, 0.0, tf.maximum(largest, 10 * eps))
             near = tf.abs(excess) <= self.tolerance * radius
             inside = (excess <= 0) & (damping == 0)

@@ -103,7 +103,9 @@ class OuterProducts(Unit):
         return [call.outputs[0] if h is None else h]
 
     def data(self, calls, deltas, values):
-        a = [self.form.inputs(_first_argument(call)[:: self.rows]) for call in calls]
+        # Keras multiplies integers too, such as the one-hot rows of a lookup.
+        x = [tf.cast(_first_argument(call), self.form.layer.kernel.dtype) for call in calls]
+        a = [self.form.inputs(of_call[:: self.rows]) for of_call in x]
         delta = [self.form.outputs(h_bar) for (h_bar,) in deltas]
         return tf.concat(a, axis=1), _by_example(tf.concat(delta, axis=1), self.rows)
 
@@ -285,18 +287,22 @@ class WrittenOut(_RowsOfWeights):
 
 
 class Backward(_RowsOfWeights):
-    def __init__(self, usage, weights, recorded):
+    def __init__(self, usage, weights, recorder):
         super().__init__(*usage, weights)
         self.weights = weights
+        recorded = [recorder.calls[i] for i in usage.calls]
         tensors = [tensors_of(call.arguments) for call in recorded]
         self.batched = [[holds_batch(t) for t in of_call] for of_call in tensors]
-        # TensorFlow cannot run these side by side for many rows: a loop of unknown length, and the
-        # filter gradient of a convolution in groups.
+        # TensorFlow cannot run these side by side for many rows: a loop of unknown length, the
+        # gradient of a branch, and the filter gradient of a convolution in groups.
         known = all(t.shape[1:].is_fully_defined() for of_call in tensors for t in of_call)
         within = [layer for call in recorded for layer in layers_of(call.layer)]
         loops = any(isinstance(layer, layers.RNN) for layer in within) and not known
+        operations = recorder.graph.get_operations()
+        kinds = {operations[place].type for call in recorded for place in call.operations}
+        branches = not kinds.isdisjoint(("If", "StatelessIf", "Case", "StatelessCase"))
         grouped = any(getattr(layer, "groups", 1) not in (None, 1) for layer in within)
-        self.side_by_side = not (loops or grouped)
+        self.side_by_side = not (loops or branches or grouped)
 
     def data(self, calls, deltas, values):
         sliced, calls_on = [], []
@@ -342,7 +348,7 @@ def make_unit(usage, recorder, rows):
         if type(layer) is layers.Embedding and own == {id(layer.embeddings)} and None not in sizes:
             table = layer.embeddings
             return Lookup(usage, table, rows, sum(sizes) // table.shape[1])
-    return Backward(usage, weights, recorded)
+    return Backward(usage, weights, recorder)
 
 
 def linear_form(layer):

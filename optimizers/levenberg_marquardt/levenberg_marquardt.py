@@ -1,3 +1,4 @@
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -255,6 +256,18 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.converged.assign(0)
         self.failure.assign(0)
         self.failed_step.assign(0)
+
+    @property
+    def learning_rate(self):
+        return super().learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        warnings.warn(
+            "LevenbergMarquardt has no learning rate, and a schedule of one changes nothing: "
+            "assign to `trust_radius`, or with the other damping rules to `damping`",
+            stacklevel=2,
+        )
 
     def update_step(self, gradient, variable, learning_rate):
         raise ValueError(

@@ -39,6 +39,12 @@ class Objective:
     num_replicas = 1
 
     def __init__(self, network, weights, loss, forms_of, x):
+        inputs = keras.tree.flatten(x)
+        if not all(isinstance(leaf, tf.Tensor) for leaf in inputs):
+            raise ValueError(
+                "The inputs must be dense tensors: give a sparse array as a dense one, and pad and "
+                f"mask what is ragged. Received: inputs={inputs}"
+            )
         self.network = network
         self.weights = weights
         self.x = x
@@ -50,6 +56,11 @@ class Objective:
                 "The shape of each output must be known but for the batch: give the inputs a "
                 "fixed length, and pad and mask what is shorter. "
                 f"Received: output shapes={[tuple(spec.shape) for spec in self._specs]}"
+            )
+        if not all(spec.dtype.is_floating for spec in self._specs):
+            raise ValueError(
+                "Each output must hold floating numbers, to have a derivative: leave others out of "
+                f"the model. Received: output dtypes={[spec.dtype.name for spec in self._specs]}"
             )
         forms = forms_of(self._structure)
         self.curvature = OutputCurvature(forms, lambda z: self._loss(self.structured(z)))

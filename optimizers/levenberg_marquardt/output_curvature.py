@@ -73,7 +73,7 @@ def curvature_form(loss):
         loss: What `compile` takes for one output: a name, a function or a `keras.losses.Loss`.
 
     Raises:
-        ValueError: The loss is not smooth, so that it has no curvature to use.
+        ValueError: The loss is not smooth, so that it has no curvature to use, or not one number.
     """
     loss = keras.losses.get(loss)
     if not isinstance(loss, losses.Loss) and loss in _BY_FUNCTION:
@@ -83,6 +83,11 @@ def curvature_form(loss):
             "`loss` must be smooth in the outputs: Levenberg-Marquardt uses its curvature, and "
             f"{loss.name} has none. Use 'huber' or 'log_cosh' in place of an absolute error, a "
             f"cross-entropy in place of a hinge. Received: loss={loss.name}"
+        )
+    if isinstance(loss, losses.Loss) and loss.reduction in (None, "none"):
+        raise ValueError(
+            "`loss` must be reduced to one number, which is what a step lowers. "
+            f"Received: loss={loss.name} with reduction={loss.reduction!r}"
         )
     # Exact classes: a subclass may compute something else.
     if type(loss) is losses.MeanSquaredError:

@@ -185,6 +185,30 @@ def test_data_sets_are_the_same_batches():
     np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
 
 
+def test_arrays_that_do_not_fit_together_are_refused():
+    model = compiled(linear())
+    for y, weight in ((Y[:30], None), (Y[:1], None), (Y, np.ones(1))):
+        with pytest.raises(ValueError, match="the same number of examples"):
+            fit(model, y=y, sample_weight=weight)
+    with pytest.raises(ValueError, match="the same number of examples"):
+        fit(model, x=X[:0], y=Y[:0])
+
+
+def test_what_is_no_array_is_left_to_keras():
+    model = compiled(linear())
+    with pytest.raises(ValueError, match="Unrecognized data type"):
+        fit(model, x=X.tolist(), y=Y.tolist())
+    with pytest.raises(ValueError, match="`y` should not be passed"):
+        fit(model, x=tf.data.Dataset.from_tensors((X, Y)))
+
+
+def test_inputs_that_are_not_dense_are_refused():
+    sparse, model = tf.sparse.from_dense(X.astype("float32")), compiled(linear())
+    for arguments in ({"x": sparse}, {"x": tf.data.Dataset.from_tensors((sparse, Y)), "y": None}):
+        with pytest.raises(ValueError, match="must be dense tensors"):
+            fit(model, **arguments, shuffle=False)
+
+
 @pytest.mark.parametrize("batch_size", [1, 25, 60, 1000])
 def test_batch_sizes(batch_size):
     model = compiled(linear())
@@ -245,6 +269,19 @@ def test_several_inputs_and_outputs():
     evaluated = model.evaluate(x, y, batch_size=60, return_dict=True, verbose=0)
     np.testing.assert_allclose(history["kind_loss"][-1], evaluated["kind_loss"], rtol=1e-4)
     assert history["kind_accuracy"][-1] > 0.95
+
+
+def test_sample_weights_of_one_output_alone(float64):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((3,))
+    net = keras.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)])
+    weight = RNG.uniform(size=60)
+    fit(compiled(net), y=[Y, Y], sample_weight=[weight, None], epochs=10)
+    design = np.column_stack([X, np.ones(60)])
+    for name, root in (("a", np.sqrt(weight)[:, None]), ("b", 1.0)):
+        expected, *_ = np.linalg.lstsq(design * root, Y * root, rcond=None)
+        found = weights_of(net.get_layer(name))
+        np.testing.assert_allclose(found, expected[:, 0], rtol=1e-10)
 
 
 def test_sequences_and_recurrent_networks():
@@ -445,6 +482,8 @@ def test_frozen_layers_stay():
     np.testing.assert_array_equal(weights_of(first), frozen)
     assert not np.allclose(weights_of(second), free)
     first.trainable = True
+    with pytest.raises(ValueError, match="a new LevenbergMarquardt"):
+        fit(model, epochs=1)
     model.compile(LevenbergMarquardt())
     fit(model, epochs=1)
     assert not np.allclose(weights_of(first), frozen)
@@ -581,9 +620,61 @@ def test_half_precision_is_refused(policy):
         compiled(network(layers.Dense(2, dtype=policy)))
 
 
+def test_a_global_half_precision_does_not_reach_the_network():
+    net = network()
+    expected = net.predict(X, verbose=0)
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        model = compiled(net)
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    np.testing.assert_array_equal(model.predict(X, verbose=0), expected)
+    assert fit(model, epochs=5)["loss"][-1] < np.mean((expected - Y) ** 2)
+
+
+def test_learning_rates_are_warned_about():
+    with pytest.warns(UserWarning, match="no learning rate"):
+        fit(compiled(network()), callbacks=[keras.callbacks.LearningRateScheduler(lambda _: 0.1)])
+
+
+def test_eager_execution_is_refused():
+    model = compiled(network())
+    tf.config.run_functions_eagerly(True)
+    try:
+        with pytest.raises(ValueError, match="runs as a graph"):
+            fit(model)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    model.run_eagerly = True
+    with pytest.raises(ValueError, match="runs as a graph"):
+        fit(model)
+
+
+def test_integers_are_multiplied():
+    """The one-hot rows of a lookup are integers, and reach a layer as such."""
+    names = np.array([["a"], ["b"], ["c"]] * 4)
+    y = np.array([[1.0], [2.0], [4.0]] * 4)
+    lookup = layers.StringLookup(vocabulary=["a", "b", "c"], output_mode="one_hot")
+    for solver in ("cholesky", "dual"):
+        net = keras.Sequential([keras.Input((1,), dtype="string"), lookup, layers.Dense(1)])
+        history = compiled(net, solver=solver).fit(tf.constant(names), y, epochs=20, verbose=0)
+        assert history.history["loss"][-1] < 1e-9
+
+
+def test_weights_that_the_first_call_makes():
+    glorot = keras.initializers.GlorotUniform(1)
+    inside = network(layers.Dense(4, layers.PReLU("ones"), kernel_initializer=glorot))
+    apart = network(layers.Dense(4, kernel_initializer=glorot), layers.PReLU("ones"))
+    expected = fit(compiled(apart), epochs=4)["loss"]
+    np.testing.assert_allclose(fit(compiled(inside), epochs=4)["loss"], expected, rtol=1e-5)
+    assert len(inside.trainable_variables) == 5
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="`loss` must be smooth"):
         compiled(network(), loss="mae")
+    with pytest.raises(ValueError, match="`loss` must be reduced to one number"):
+        compiled(network(), loss=keras.losses.MeanSquaredError(reduction=None))
     with pytest.raises(ValueError, match="at least one trainable weight"):
         compiled(keras.Sequential([keras.Input((3,)), layers.Flatten()]))
     with pytest.raises(ValueError, match="`model` must be a built Keras model"):
@@ -595,6 +686,13 @@ def test_refusals():
         model.compile(LevenbergMarquardt(), **{"run_eagerly": True})
     with pytest.raises(ValueError, match=r"`polish` needs float64 weights.*polish=True"):
         fit(compiled(network(), polish=True))
+    inputs = keras.Input((3,))
+    h = layers.Dense(2)(inputs)
+    both = keras.Model(inputs, [h, keras.ops.argmax(h, axis=-1)])
+    with pytest.raises(ValueError, match=r"floating numbers.*'int32'"):
+        fit(compiled(both, loss=["mse", None]), y=[X[:, :2], Y])
+    with pytest.raises(ValueError, match=r"`loss` must be one for all outputs.*for 2 outputs"):
+        fit(compiled(two_by_two(), loss=["mse"]), x=[X[:, :2], Y], y=[Y, X[:, :2]])
     plain = network()
     plain.compile(LevenbergMarquardt(), loss="mse")
     with pytest.raises(ValueError, match=r"kerazoo\.models\.LeastSquares\(model\)"):

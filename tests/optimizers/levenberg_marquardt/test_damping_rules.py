@@ -26,9 +26,10 @@ def step(damping):
 class Model:
     """As much of a solver's model as a rule asks for."""
 
-    def __init__(self, weights=None, first_finite=0.0):
+    def __init__(self, weights=None, first_finite=0.0, first_right_slope=0.0):
         self.weights = weights
         self.first_finite = first_finite
+        self.first_right_slope = first_right_slope
 
     def none(self):
         return tf.zeros(5, tf.float64)
@@ -42,7 +43,7 @@ class Model:
     def solve(self, damping):
         s, slope = solve(damping)
         s, slope = (tf.where(damping >= self.first_finite, v, np.nan) for v in (s, slope))
-        return s, tf.norm(s), slope
+        return s, tf.norm(s), tf.where(damping >= self.first_right_slope, slope, -slope)
 
 
 def solve(damping):
@@ -76,6 +77,12 @@ def test_singular_matrix_is_damped():
     """A step of NaN at the first lambdas, as Cholesky answers, is no reason to stop."""
     singular = Model(first_finite=1e-13)
     s, *_ = RULES["trust_region"].propose(state(radius=1.0), singular)
+    np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
+
+
+def test_step_that_is_too_long_is_damped_whatever_its_slope():
+    rounded = Model(first_right_slope=1e-13)
+    s, *_ = RULES["trust_region"].propose(state(radius=1.0), rounded)
     np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
 
 

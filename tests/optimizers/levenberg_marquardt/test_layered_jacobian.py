@@ -108,6 +108,17 @@ class Buckets(layers.Layer):
         return x * self.slope + ops.take(self.table, ops.cast(x[:, 0] > 0, "int32"), axis=0)
 
 
+class Branching(layers.Layer):
+    """Weights inside a branch of the graph."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3))
+
+    def call(self, x):
+        steep = ops.sum(ops.abs(self.kernel)) > 0
+        return ops.cond(steep, lambda: ops.tanh(x @ self.kernel), lambda: x @ self.kernel)
+
+
 def built(model):
     model(np.zeros((2, 4)))
     return model
@@ -122,6 +133,7 @@ NETWORKS = {
     "physics": lambda: built(Physics()),
     "composite": lambda: sequential((4,), Composite(), Composite(), layers.Dense(1)),
     "buckets": lambda: sequential((4,), Buckets(), layers.Dense(2)),
+    "branch": lambda: sequential((4,), Branching(), layers.Dense(2)),
     "convolution": lambda: sequential(
         (7, 7, 2),
         layers.Conv2D(3, 3, strides=2, activation="tanh"),
