@@ -73,7 +73,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     Assign to them at any time, after loading too: `optimizer.damping.assign(1.0)`. Both are saved
     with the model. `reset()` forgets them. A rejected attempt changes nothing but these. If all
     attempts of a step are rejected the weights stay as they were, and the next step begins with
-    the damping reached (at most 1e30).
+    the damping reached (at most 1e30). Where nothing is left to gain the trust region is forgotten:
+    the next batch, or `fit`, begins with a new one.
 
     **Convergence** ends a full-batch `fit` as in MINPACK, by any of three tests, and sets
     `converged`. A step in which the loss is singular in some weights, has no gradient or is zero
@@ -307,16 +308,21 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self._remember(found.state, known_norms, largest_norms, failure)
         new_w, z = found.w, found.outputs
         polishes = self._polishes(objective, full_batch)
+        finished = found.converged
         if full_batch:
             gtol = self._tolerance(self.gtol)
             sizes = solver.gradient_sizes(objective, linearization.gradient)
             stationary = is_stationary(sizes, norms, loss, gtol)
             converged = objective.agreed((failure == 0) & (found.converged | stationary))
             self.converged.assign(tf.cast(converged, tf.int32))
+            finished |= converged
             if polishes:
                 new_w, z = tf.cond(
                     converged, lambda: self._polished(objective, new_w), lambda: (new_w, z)
                 )
+        # A region with no room left in it would hold on to the weights for other data too.
+        radius = self.trust_radius.value
+        self.trust_radius.assign(tf.where(finished, tf.zeros_like(radius), radius))
         self.weights.assign(new_w)
         if self.momentum:
             self.last_step.assign(new_w - w)
