@@ -182,6 +182,7 @@ def test_data_sets_are_the_same_batches():
         model = compiled(network())
         history = model.fit(source, epochs=3, verbose=0, shuffle=False).history
         np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+        assert "20 residuals" in model.optimizer.choice
     model = LeastSquares(network())
     model.compile(LevenbergMarquardt(), steps_per_execution=3)
     history = model.fit(data, epochs=3, verbose=0, shuffle=False).history

@@ -108,6 +108,13 @@ class Buckets(layers.Layer):
         return x * self.slope + ops.take(self.table, ops.cast(x[:, 0] > 0, "int32"), axis=0)
 
 
+class Doubled(layers.Dense):
+    """Not what its parent is."""
+
+    def call(self, x):
+        return 2 * super().call(x)
+
+
 def built(model):
     model(np.zeros((2, 4)))
     return model
@@ -174,12 +181,19 @@ NETWORKS = {
         (3, 4), layers.TimeDistributed(layers.Dense(5, "tanh")), layers.Dense(1), layers.Flatten()
     ),
     "wide and short": lambda: sequential(
-        (2, 4), layers.Dense(20, "tanh"), layers.Dense(20), layers.Flatten(), layers.Dense(2)
+        (2, 4), layers.Dense(40, "tanh"), layers.Dense(40), layers.Flatten(), layers.Dense(2)
     ),
     "einsum": lambda: sequential(
         (3, 4),
         layers.EinsumDense("abc,dec->abed", (3, 2, 5), bias_axes="ed", activation="tanh"),
         layers.EinsumDense("abed,edf->af", 2),
+    ),
+    "nearly linear forms": lambda: sequential(
+        (3, 4),
+        Doubled(4),
+        layers.EinsumDense("abc,cd->abd", (3, 5), bias_axes="bd"),
+        layers.Flatten(),
+        layers.Dense(1),
     ),
     "attention": lambda: functional((3, 4), attention),
 }
@@ -258,6 +272,9 @@ def test_which_layers_are_never_written_out(float64):
     assert kinds("mlp") == ["OuterProducts"] * 2
     assert kinds("composite") == ["OuterProducts"] * 5
     assert kinds("embedding")[0] == "Lookup"
+    # Sums over positions cost less than their products for wide layers alone.
+    assert kinds("wide and short") == ["WrittenOut", "OuterProducts", "OuterProducts"]
+    assert kinds("nearly linear forms") == ["Backward"] * 2 + ["OuterProducts"]
     # Used outside of the layer, a kernel is not the layer's alone; its bias is.
     assert kinds("tied") == ["Backward", "OuterProducts"]
     assert kinds("physics")[0] == "Backward"
