@@ -122,7 +122,7 @@ def tensor(shape, seed=0):
 
 def main():
     print(f"kerazoo {kerazoo.__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
-    print(f"{machine()}")
+    print(machine())
     print(f"float32, {SECONDS_A_ROW} s a row, milliseconds are medians\n")
     print(f"{'':48}ours/peer [quartiles]  ours ms  peer ms  2nd peer")
     maxout, prelu, dense = [], [], []

@@ -487,8 +487,8 @@ def blas():
         for info in threadpoolctl.threadpool_info()
         if info["user_api"] == "blas" and "scipy" in info["filepath"].rsplit("/", 1)[0]
     ]
-    settings = [f"{key}={value}" for key, value in os.environ.items() if "OPENBLAS" in key]
-    return ", ".join(found) + "; " + (", ".join(settings) or "no OPENBLAS_* set")
+    asked = [f"{k}={v}" for k, v in os.environ.items() if k.startswith(("OPENBLAS_", "TF_NUM_"))]
+    return ", ".join(found) + "; " + (", ".join(asked) or "no OPENBLAS_*, no TF_NUM_* set")
 
 
 def main():

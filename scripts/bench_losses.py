@@ -167,7 +167,7 @@ def time_soft_updates():
 
 def main():
     print(f"kerazoo {kerazoo.__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
-    print(f"{machine()}")
+    print(machine())
     print(f"float32, {SECONDS_A_ROW:.0f} s a row, microseconds are medians\n")
     print(f"{'':16}batch        packed/separate [quartiles]  packed  separate    pack()")
     sizes = {"action": ACTIONS, "advantage": 1}

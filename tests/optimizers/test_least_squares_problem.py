@@ -23,7 +23,7 @@ def network():
 def two_outputs():
     keras.utils.set_random_seed(4)
     a, b = keras.Input((3, 1)), keras.Input((1,))
-    h = layers.LSTM(2, return_sequences=True)(a)
+    h = layers.SimpleRNN(1, return_sequences=True)(a)
     h = layers.LSTM(2, return_sequences=True)(h)
     return keras.Model([a, b], [h, layers.Dense(3)(b)])
 

@@ -22,7 +22,7 @@ def test_formulas_and_data_belong_together(nist, float64):
         problem = nist["read"](name)
         model, formula = nist["build"](problem)
         formula.b.assign(problem.certified)
-        rss = np.sum((model.predict(problem.x, verbose=0) - problem.y) ** 2)
+        rss = np.sum((model(problem.x).numpy() - problem.y) ** 2)
         text = (nist["DATA"] / f"{name}.dat").read_text()
         certified = float(text.split("Residual Sum of Squares:")[1].split()[0])
         # Lanczos1's residuals are smaller than 11 digits of parameters can give.

@@ -28,21 +28,18 @@ def test_linearization_is_the_dense_one(name, weighted, float64):
     w = weights.vector().numpy()
     step = 1e-5
 
-    def total(w):
+    def loss_and_outputs(w):
         weights.assign(tf.constant(w))
-        return float(keras_loss(network(x, training=False)))
+        z = network(x, training=False)
+        flat = [np.reshape(output, [BATCH, -1]) for output in keras.tree.flatten(z)]
+        return np.append(float(keras_loss(z)), np.concatenate(flat, axis=1))
 
-    def outputs(w):
-        weights.assign(tf.constant(w))
-        flat = keras.tree.flatten(network(x, training=False))
-        return np.concatenate([np.reshape(z, [BATCH, -1]) for z in flat], axis=1)
-
-    def along(f, w):
-        return np.stack(
-            [(f(w + step * e) - f(w - step * e)) / (2 * step) for e in np.eye(weights.size)], -1
-        )
-
-    g, J = along(total, w), along(outputs, w)
+    differences = [
+        (loss_and_outputs(w + step * e) - loss_and_outputs(w - step * e)) / (2 * step)
+        for e in np.eye(weights.size)
+    ]
+    differences = np.stack(differences, -1)
+    g, J = differences[0], differences[1:].reshape(BATCH, -1, weights.size)
     weights.assign(tf.constant(w))
     found = {}
     for solver in (Cholesky(False), QR(False)):
