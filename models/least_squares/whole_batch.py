@@ -39,6 +39,8 @@ def one_batch(x, y, sample_weight):
 
 def first_batch_size(x):
     """How many examples a data set gives at a time; Keras's 32 for everything else."""
+    if isinstance(x, keras.utils.PyDataset):
+        return len(keras.tree.flatten(x[0])[0])
     if not isinstance(x, tf.data.Dataset):
         return 32
     size = keras.tree.flatten(x.element_spec)[0].shape[0]

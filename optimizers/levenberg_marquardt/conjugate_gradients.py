@@ -60,8 +60,7 @@ class _IterativeModel(Drifting):
         return Step(tf.zeros_like(self.w), tf.zeros_like(self.r), tf.zeros([], self.w.dtype))
 
     def gradient_length(self):
-        g = self.linearization.gradient / self._spread(self.D)
-        return tf.norm(g)
+        return tf.norm(self.gradient() / self._spread(self.D))
 
     def length_of_weights(self):
         return tf.norm(self.w * self._spread(self.D))
@@ -128,8 +127,10 @@ class _IterativeModel(Drifting):
         of_sample = jacobian.gram(sample, sample, factors, 1)[0]
         eps = np.finfo(self.w.dtype.as_numpy_dtype).eps
         little = tf.fill(tf.shape(of_sample)[:1], 10 * eps * tf.linalg.trace(of_sample))
-        L = symmetric.Factor(symmetric.in_panels(of_sample), little)
-        return tf.transpose(L.half_solve(tf.transpose(of_all)))
+        # Rows much alike make this singular but for `little`, and then NaN of a factor in panels.
+        L = tf.linalg.cholesky(symmetric.plus_diagonal([of_sample], little)[0])
+        inverse = tf.linalg.triangular_solve(L, tf.eye(tf.shape(L)[0], dtype=L.dtype))
+        return tf.matmul(of_all, inverse, transpose_b=True)
 
     def _preconditioner(self, damping):
         """`(lambda I + B B^T)^-1` as a function."""

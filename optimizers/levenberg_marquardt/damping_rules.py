@@ -71,13 +71,15 @@ class TrustRegion:
 
     def begin(self, state, model, first_damping):
         length = model.length_of_weights()
+        # No weight can move in so short a radius, so that it would never grow again.
+        least = np.finfo(length.dtype.as_numpy_dtype).eps * length
         if first_damping is not None:
             undamped = (state.damping == 0) & (state.radius == 0)
             state = state._replace(damping=tf.where(undamped, first_damping, state.damping))
             _, length, _ = model.solve(state.damping)
         usable = tf.math.is_finite(length) & (length > 0)
         first_radius = tf.where(usable, length, model.gradient_length())
-        return state._replace(radius=tf.where(state.radius > 0, state.radius, first_radius))
+        return state._replace(radius=tf.where(state.radius > least, state.radius, first_radius))
 
     def propose(self, state, model):
         """Newton's iteration for `1 / |s(lambda)| = 1 / radius`, which is nearly linear."""

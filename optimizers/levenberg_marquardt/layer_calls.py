@@ -182,9 +182,10 @@ def _keeps_examples_apart(call):
 
 def _may_hold_batch(tensor):
     """A batch folded into another axis, or not to be seen."""
-    if tensor.shape.rank is None:
+    sizes = tensor.shape
+    if sizes.rank is None or None in sizes[:1]:
         return True
-    return any(size is None or size % _BATCH == 0 for size in tensor.shape[:1])
+    return any(size is not None and size % _BATCH == 0 for size in sizes)
 
 
 def _is_closed(call, operations, order):

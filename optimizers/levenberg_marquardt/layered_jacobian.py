@@ -114,12 +114,13 @@ class LayeredJacobian:
             factors: (variables,), what each variable's products are multiplied with.
             groups: Number of sums to make: 1, or the number of variables for one each.
         """
-        sums = [0.0] * groups
+        sums = {}
         for unit, own, other in zip(self.units, data, others, strict=True):
             factors_of_unit = [factors[i] for i in unit.variables]
             for i, K in zip(unit.variables, unit.gram(own, other, factors_of_unit), strict=True):
-                sums[i % groups] += K
-        return tf.stack(sums)
+                sums[i % groups] = sums.get(i % groups, 0.0) + K
+        nothing = tf.zeros_like(next(iter(sums.values())))
+        return tf.stack([sums.get(group, nothing) for group in range(groups)])
 
     def slice(self, data, start, stop, examples):
         """The part of the data of `examples` examples that belongs to some of them."""

@@ -73,8 +73,9 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     Assign to them at any time, after loading too: `optimizer.damping.assign(1.0)`. Both are saved
     with the model. `reset()` forgets them. A rejected attempt changes nothing but these. If all
     attempts of a step are rejected the weights stay as they were, and the next step begins with
-    the damping reached (at most 1e30). Where nothing is left to gain the trust region is forgotten:
-    the next batch, or `fit`, begins with a new one.
+    the damping reached (at most 1e30). A batch without a gradient leaves them as they are. Where
+    nothing is left to gain, the trust region is forgotten: the next batch, or `fit`, begins with a
+    new one.
 
     **Convergence** ends a full-batch `fit` as in MINPACK, by any of three tests, and sets
     `converged`. A step in which the loss is singular in some weights, has no gradient or is zero
@@ -295,7 +296,12 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         w = self.weights.vector()
         linearization = solver.linearize(objective, w)
         loss = objective.loss(w, linearization.outputs)
-        failure = objective.agreed(self._failure(objective, linearization, w, loss, data))
+        failure, sloped = objective.agreed(
+            (
+                self._failure(objective, linearization, w, loss, data),
+                tf.reduce_any(linearization.gradient != 0),
+            )
+        )
         norms = solver.norms(objective, linearization)
         known_norms = self.variable_norms if solver.norms_by_variable else self.column_norms
         largest_norms = SCALINGS[self.scaling].norms(known_norms.value, norms)
@@ -305,7 +311,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         else:
             model = solver.model(*arguments)
         found = self._search(objective, linearization, model, w, loss, norms, failure == 0)
-        self._remember(found.state, known_norms, largest_norms, failure)
+        self._remember(found.state, known_norms, largest_norms, failure, sloped)
         new_w, z = found.w, found.outputs
         polishes = self._polishes(objective, full_batch)
         finished = found.converged
@@ -322,7 +328,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
                 )
         # A region with no room left in it would hold on to the weights for other data too.
         radius = self.trust_radius.value
-        self.trust_radius.assign(tf.where(finished, tf.zeros_like(radius), radius))
+        self.trust_radius.assign(tf.where(finished & sloped, tf.zeros_like(radius), radius))
         self.weights.assign(new_w)
         if self.momentum:
             self.last_step.assign(new_w - w)
@@ -419,8 +425,12 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             self.geodesic_acceleration,
         )
 
-    def _remember(self, state, known_norms, norms, failure):
-        """Keeps the state for the next step. A batch with NaN leaves no trace but `failure`."""
+    def _remember(self, state, known_norms, norms, failure, sloped):
+        """Keeps the state for the next step.
+
+        A batch with NaN leaves no trace but `failure`, and one without a gradient, as where all
+        sample weights are zero, none: it says nothing about how far to go.
+        """
         healthy = failure == 0
         for variable, value in (
             (self.damping, state.damping),
@@ -428,7 +438,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             (self.trust_radius, state.radius),
             (known_norms, norms),
         ):
-            variable.assign(tf.where(healthy, value, variable.value))
+            variable.assign(tf.where(healthy & sloped, value, variable.value))
         self.iterations.assign_add(1)
         first_failure = ~healthy & (self.failure.value == 0)
         for variable, value in ((self.failure, failure), (self.failed_step, self.iterations.value)):

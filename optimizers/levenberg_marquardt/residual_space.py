@@ -112,6 +112,13 @@ class Drifting:
         model.r = self.r - self.J_drift + model.J_drift
         return model
 
+    def gradient(self):
+        """Of the loss where the drift leads, (weights,)."""
+        g = self.linearization.gradient
+        if self.J_drift is None:
+            return g
+        return g + self.objective.transposed_rows(self.w, self.linearization, self.J_drift)
+
     def with_drift(self, along_g, reduction):
         """The promise of drift and step, given that of the step from where the drift leads."""
         if self.J_drift is None:
@@ -162,7 +169,7 @@ class ResidualModel(Drifting):
         return Candidate(tf.zeros_like(self.r), tf.zeros([], self.r.dtype))
 
     def gradient_length(self):
-        by_variable = self.objective.weights.by_variable(self.linearization.gradient**2)
+        by_variable = self.objective.weights.by_variable(self.gradient() ** 2)
         return tf.sqrt(tf.reduce_sum(by_variable / self.D**2))
 
     def length_of_weights(self):
@@ -312,7 +319,7 @@ def _inner_products(objective, w, linearization, factors, groups):
 
 def _symmetric(jacobian, data, factors, groups, batch):
     """The panels of the inner products of all rows with all, where they are held at once."""
-    count = symmetric.count_of_panels(batch * jacobian.rows)
+    count = min(symmetric.count_of_panels(batch * jacobian.rows), batch)
     ends = [batch * k // count for k in range(count + 1)]
     return [
         jacobian.gram(

@@ -85,7 +85,10 @@ def test_sample_and_class_weights(float64):
 
 def test_ridge_has_its_closed_form(float64):
     model = compiled(linear(kernel_regularizer=keras.regularizers.L2(0.125), use_bias=False))
+    w = model.get_weights()[0]
     history = fit(model, epochs=30)
+    gradient = 2 * X.T @ (X @ w - Y) / 60 + 0.25 * w
+    np.testing.assert_allclose(history["gradient_norm"][0], np.linalg.norm(gradient), rtol=1e-12)
     expected = np.linalg.solve(X.T @ X / 60 + 0.125 * np.eye(3), X.T @ Y / 60)
     np.testing.assert_allclose(weights_of(model), expected[:, 0], rtol=1e-12)
     assert history["polish"][-1] == 1
@@ -179,6 +182,7 @@ def test_data_sets_are_the_same_batches():
         model = compiled(network())
         history = model.fit(source, epochs=3, verbose=0, shuffle=False).history
         np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+        assert "20 residuals" in model.optimizer.choice
     model = LeastSquares(network())
     model.compile(LevenbergMarquardt(), steps_per_execution=3)
     history = model.fit(data, epochs=3, verbose=0, shuffle=False).history
@@ -404,6 +408,19 @@ def test_zero_residual_and_zero_gradient():
     history = fit(model, epochs=3)
     np.testing.assert_array_equal(weights_of(model), before)
     assert all(np.isfinite(values).all() for values in history.values())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_batch_without_gradient_leaves_no_trace(rule):
+    """The first of three has sample weights of zero: nothing to learn, and nothing from it."""
+    weight = np.repeat([0.0, 1.0, 1.0], 20)
+    model, without = compiled(linear(), rule), compiled(linear(), rule)
+    for _ in range(2):
+        found = fit(model, sample_weight=weight, batch_size=20, shuffle=False)
+        expected = fit(without, x=X[20:], y=Y[20:], batch_size=20, shuffle=False)
+        assert found["step_norm"][0] > 0
+        np.testing.assert_allclose(found["damping"], expected["damping"], rtol=1e-3)
+        np.testing.assert_allclose(weights_of(model), weights_of(without), rtol=1e-4)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "qr"])

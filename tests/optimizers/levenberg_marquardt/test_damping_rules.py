@@ -86,6 +86,12 @@ def test_step_that_is_too_long_is_damped_whatever_its_slope():
     np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
 
 
+def test_singular_matrix_is_damped_where_the_region_allows_any_step():
+    singular = Model(first_finite=1e-15)
+    s, *_ = RULES["trust_region"].propose(state(radius=1e20), singular)
+    assert np.isfinite(s).all()
+
+
 def test_first_radius_is_the_length_of_the_weights():
     rule, weights = RULES["trust_region"], tf.constant([3.0, 4.0], tf.float64)
     begun = rule.begin(state(), Model(weights), None)
@@ -95,13 +101,32 @@ def test_first_radius_is_the_length_of_the_weights():
     np.testing.assert_allclose(at_zero.radius, np.linalg.norm(G))
     damped = rule.begin(state(), Model(weights), tf.constant(0.7, tf.float64))
     np.testing.assert_allclose(damped.radius, np.linalg.norm(step(0.7)))
+    assigned = rule.begin(state(damping=0.2), Model(weights), tf.constant(0.7, tf.float64))
+    np.testing.assert_allclose(assigned.radius, np.linalg.norm(step(0.2)))
+    endless = rule.begin(state(), Model(np.inf * weights), None)
+    np.testing.assert_allclose(endless.radius, np.linalg.norm(G))
+
+
+def test_radius_in_which_no_weight_can_move_is_forgotten():
+    """It would never grow again, as no step in it gains anything."""
+    rule, weights = RULES["trust_region"], tf.constant([3.0, 4.0], tf.float64)
+    assert rule.begin(state(radius=1e-18), Model(weights), None).radius == 5
+    assert rule.begin(state(radius=1e-12), Model(weights), None).radius == 1e-12
 
 
 def test_radius_follows_the_gain_ratio():
     update = RULES["trust_region"].update
     before = state(1.0, radius=1.0)
     assert update(before, attempt(0.9), True).radius > 1
+    assert update(before, attempt(0.9), True).damping == 0.5
     assert update(before, attempt(0.5), True).radius == 1
+    # What counts is the length of the step, shorter than the region where nothing was damped.
+    growth = RULES["trust_region"].growth
+    assert update(before, attempt(0.9, length=0.5), True).radius == 0.5 * growth
+    undamped = state(0.0, radius=1.0)
+    assert update(undamped, attempt(0.5, length=0.5), True).radius == 0.5 * growth
+    short = update(before, attempt(0.1, length=0.01, reduction=0.05), True)
+    np.testing.assert_allclose(short.radius, 0.05)
     # The parabola through F = 0, slope -1 and F = 1 at the end has its minimum at 1/4.
     np.testing.assert_allclose(update(before, attempt(-1, reduction=-1.0), False).radius, 0.25)
     failed = update(before, attempt(-1, reduction=np.nan), False)

@@ -69,6 +69,21 @@ class Shift(layers.Layer):
         return ops.tanh(x + self.shift)
 
 
+class Beside(layers.Layer):
+    """Takes a second tensor that has the examples on another axis; does not use all its weights."""
+
+    def build(self, x_shape, time_major_shape):
+        self.unused = self.add_weight(shape=(2,))
+        self.slope = self.add_weight(shape=(x_shape[-1],))
+
+    def call(self, x, time_major):
+        return ops.tanh(x * self.slope + ops.sum(time_major, axis=0))
+
+
+def time_major(x):
+    return layers.Dense(2)(Beside()(x[:, 0], ops.transpose(x, (1, 0, 2))))
+
+
 class Physics(keras.Model):
     """The output holds derivatives of a network in its inputs."""
 
@@ -117,6 +132,13 @@ class Branching(layers.Layer):
     def call(self, x):
         steep = ops.sum(ops.abs(self.kernel)) > 0
         return ops.cond(steep, lambda: ops.tanh(x @ self.kernel), lambda: x @ self.kernel)
+
+
+class Doubled(layers.Dense):
+    """Not what its parent is."""
+
+    def call(self, x):
+        return 2 * super().call(x)
 
 
 def built(model):
@@ -186,14 +208,22 @@ NETWORKS = {
         (3, 4), layers.TimeDistributed(layers.Dense(5, "tanh")), layers.Dense(1), layers.Flatten()
     ),
     "wide and short": lambda: sequential(
-        (2, 4), layers.Dense(20, "tanh"), layers.Dense(20), layers.Flatten(), layers.Dense(2)
+        (2, 4), layers.Dense(40, "tanh"), layers.Dense(40), layers.Flatten(), layers.Dense(2)
     ),
     "einsum": lambda: sequential(
         (3, 4),
         layers.EinsumDense("abc,dec->abed", (3, 2, 5), bias_axes="ed", activation="tanh"),
         layers.EinsumDense("abed,edf->af", 2),
     ),
+    "nearly linear forms": lambda: sequential(
+        (3, 4),
+        Doubled(4),
+        layers.EinsumDense("abc,cd->abd", (3, 5), bias_axes="bd"),
+        layers.Flatten(),
+        layers.Dense(1),
+    ),
     "attention": lambda: functional((3, 4), attention),
+    "time major": lambda: functional((3, 4), time_major),
 }
 
 
@@ -239,6 +269,12 @@ def test_what_the_layers_say(name, float64):
             "columns": jacobian.columns(data),
             "together": jacobian.gram(data, data, tf.constant(factors), 1),
             "apart": jacobian.gram(data, data, tf.constant(factors), len(factors)),
+            "part": jacobian.gram(
+                jacobian.slice(data, 1, EXAMPLES, EXAMPLES),
+                jacobian.slice(data, 1, 3, EXAMPLES),
+                tf.constant(factors),
+                1,
+            ),
             "squares": jacobian.squares(data),
             "product": jacobian.product(data, constants),
             "combination": jacobian.combination(data, tf.constant(alpha)),
@@ -253,6 +289,7 @@ def test_what_the_layers_say(name, float64):
         "columns": J.T,
         "together": grams.sum(axis=0, keepdims=True),
         "apart": grams,
+        "part": grams.sum(axis=0, keepdims=True)[:, 2:, 2:6],
         "squares": [np.sum(B**2) for B in blocks],
         "product": products,
         "combination": J.T @ alpha.ravel(),
@@ -270,9 +307,20 @@ def test_which_layers_are_never_written_out(float64):
     assert kinds("mlp") == ["OuterProducts"] * 2
     assert kinds("composite") == ["OuterProducts"] * 5
     assert kinds("embedding")[0] == "Lookup"
+    # Sums over positions cost less than their products for wide layers alone.
+    assert kinds("wide and short") == ["WrittenOut", "OuterProducts", "OuterProducts"]
+    assert kinds("nearly linear forms") == ["Backward"] * 2 + ["OuterProducts"]
     # Used outside of the layer, a kernel is not the layer's alone; its bias is.
     assert kinds("tied") == ["Backward", "OuterProducts"]
     assert kinds("physics")[0] == "Backward"
+
+
+def test_numbers_that_a_row_keeps(float64):
+    """Inputs and outputs of each layer, and what forward and backward passes make at least."""
+    network, weights, x, _ = in_float64("mlp")
+    jacobian = LayeredJacobian(network, weights, x, rows=1)
+    assert jacobian.product_cost == (4 + 5) + (5 + 3)
+    assert 17 + 2 * (5 + 5 + 3) <= jacobian.numbers_a_row < 17 + 2 * 50
 
 
 def test_nothing_is_left_on_the_layers(float64):

@@ -12,11 +12,12 @@ from kerazoo.optimizers import LevenbergMarquardt
 from kerazoo.optimizers.levenberg_marquardt import gain_ratio as gain
 from kerazoo.optimizers.levenberg_marquardt.convergence import is_converged, is_stationary
 from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import curvature_along
-from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
+from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
 from kerazoo.optimizers.levenberg_marquardt.objective import Objective
 from kerazoo.optimizers.levenberg_marquardt.polish import polish
 from kerazoo.optimizers.levenberg_marquardt.scaled_model import ScaledModel
 from kerazoo.optimizers.levenberg_marquardt.scaling import SCALINGS, scale_of
+from kerazoo.optimizers.levenberg_marquardt.search import _acceleration
 
 RNG = np.random.default_rng(11)
 X = RNG.uniform(0.5, 2, (25, 1))
@@ -123,6 +124,42 @@ def test_acceleration_is_the_second_derivative(float64):
     np.testing.assert_allclose(run(tf.constant(w), tf.constant(s)), expected, rtol=1e-3)
 
 
+class Accelerated:
+    def __init__(self, a, length):
+        self.a, self.length = tf.constant(a), tf.constant(length)
+
+    def acceleration(self, candidate, damping):
+        return self.a, self.length
+
+
+def test_half_of_the_acceleration_is_added_unless_it_is_too_long():
+    a, length, damping = [0.2, -0.4], tf.constant(2.0), tf.constant(9.0)
+    short, long = Accelerated(a, 1.4), Accelerated(a, 1.6)
+    np.testing.assert_allclose(_acceleration(short, None, length, damping), [0.1, -0.2], rtol=1e-6)
+    np.testing.assert_array_equal(_acceleration(long, None, length, damping), [0, 0])
+
+
+@pytest.mark.parametrize("solver", [Cholesky(True), QR(True)])
+def test_acceleration_solves_the_damped_system(solver, float64):
+    _, objective = pieces()
+    w, s, damping = np.array([1.2, 0.7]), np.array([0.2, 0.1]), 0.3
+    D = np.array([3.0, 0.2])
+
+    @tf.function
+    def run(w):
+        o = objective()
+        near_w = solver.linearize(o, w)
+        model = ScaledModel(solver, o, w, near_w, tf.constant(D))
+        return model.acceleration(tf.constant(D * s), tf.constant(damping, tf.float64))
+
+    e, J = np.exp(-w[1] * X), np.sqrt(2 / len(X)) * jacobian(w)
+    second = np.sqrt(2 / len(X)) * (-2 * X * e * s[0] * s[1] + X**2 * w[0] * e * s[1] ** 2)
+    expected = -np.linalg.solve(J.T @ J + damping * np.diag(D**2), J.T @ second[:, 0])
+    a, length = run(tf.constant(w))
+    np.testing.assert_allclose(a, expected, rtol=1e-2)
+    np.testing.assert_allclose(length, np.linalg.norm(D * expected), rtol=1e-2)
+
+
 def test_acceleration_saves_steps(float64):
     def steps(accelerated):
         model, _ = pieces()
@@ -167,6 +204,43 @@ def test_polish_leaves_singular_problems_alone(float64):
     np.testing.assert_array_equal(run(w), w)
 
 
+def test_polish_leaves_columns_that_say_the_same_alone(float64):
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    x = np.hstack([X, X])
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt())
+    weights = model.optimizer.weights
+
+    @tf.function
+    def run(w):
+        def loss(z):
+            return model.compute_loss(x, Y, z, training=False)
+
+        forms = model._curvature_forms
+        return polish(Objective(network, weights, loss, forms, tf.constant(x)), w)
+
+    w = tf.constant([1.0, 2.0], tf.float64)
+    np.testing.assert_array_equal(run(w), w)
+
+
+def projected(b):
+    """Gauss-Newton's `Q^T r` and step, by NumPy."""
+    Q, R = np.linalg.qr(jacobian(b))
+    along = Q.T @ (decay(b) - Y)
+    return np.linalg.norm(along), -np.linalg.solve(R, along)[:, 0]
+
+
+def test_polish_takes_no_step_that_makes_it_worse(float64):
+    """From where the projected gradient would grow, but to less than its double."""
+    starts = (np.array([b0, b1]) for b0 in (1.0, 3.0, 6.0) for b1 in np.linspace(-2, 6, 81))
+    with np.errstate(over="ignore"):
+        growth = {tuple(b): projected(b + projected(b)[1])[0] / projected(b)[0] for b in starts}
+    start = next(b for b, factor in growth.items() if 1.2 < factor < 1.8)
+    _, objective = pieces()
+    found = tf.function(lambda w: polish(objective(), w))(tf.constant(start, tf.float64))
+    np.testing.assert_array_equal(found, start)
+
+
 def test_scalings():
     so_far, now = tf.constant([3.0, 0.0, 0.0]), tf.constant([1.0, 2.0, 0.0])
     np.testing.assert_array_equal(SCALINGS["max"].norms(so_far, now), [3, 2, 0])
@@ -176,8 +250,8 @@ def test_scalings():
     assert scale_of(tf.constant([1.0, 1e-30]))[1] > 1e-8
 
 
-def converged(reduction, predicted, ratio, length, ftol=1e-3, xtol=1e-3):
-    values = (reduction, predicted, ratio, 1.0, length, 1.0, ftol, xtol)
+def converged(reduction, predicted, ratio, length, ftol=1e-3, xtol=1e-3, loss=1.0):
+    values = (reduction, predicted, ratio, loss, length, 1.0, ftol, xtol)
     return bool(is_converged(*(tf.constant(value, tf.float64) for value in values)))
 
 
@@ -186,6 +260,8 @@ def test_convergence():
     assert not converged(1e-4, 1e-4, 1.0, 1.0, ftol=0.0)
     assert not converged(1e-4, 1e-2, 0.01, 1.0)
     assert not converged(1e-4, 1e-5, 10.0, 1.0)
+    assert not converged(-1.5e-3, 9e-4, -1.7, 1.0)
+    assert converged(1e-4, 1e-4, 1.0, 1.0, loss=-1.0)
     assert not converged(0.0, 0.0, -1.0, 1.0)
     assert converged(1.0, 1.0, 1.0, 1e-4)
     assert not converged(1.0, 1.0, 1.0, 1e-4, xtol=0.0)
@@ -199,6 +275,8 @@ def test_stationarity_is_a_cosine():
     for factor in (0.99, 1.01):
         values = (tf.constant(value) for value in (g, norms, loss, factor * cosine))
         assert bool(is_stationary(*values)) == (factor > 1)
+    off = (tf.constant(value) for value in (0 * g, norms, loss, 0.0 * cosine))
+    assert not is_stationary(*off)
 
 
 def test_qr_and_cholesky_take_the_same_steps(float64):

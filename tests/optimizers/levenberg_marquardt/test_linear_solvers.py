@@ -89,6 +89,30 @@ def test_held_weights_stay_and_the_others_do_not_notice(solver):
     np.testing.assert_allclose(s, expected, rtol=1e-10, atol=1e-14)
 
 
+def test_held_weights_in_another_unit_do_not_damp_the_others():
+    unit = np.array([1, 1e-8, 1, 1, 1, 1])
+    columns = J * unit
+    D, held = np.linalg.norm(columns, axis=0), np.array([0, 1, 0, 0, 0, 0.0])
+    solver, free = Cholesky(residual_form=True), held == 0
+    system = solver.of_rows(tf.constant(columns.T), tf.constant(R))
+    system = solver.without(solver.scaled(system, tf.constant(D)), tf.constant(held))
+    s, _ = solver.step(system, tf.zeros(6, tf.float64), tf.zeros([], tf.float64))
+    expected = np.linalg.lstsq(-J[:, free], R, rcond=None)[0]
+    np.testing.assert_allclose((s / D).numpy()[free], expected, rtol=1e-10)
+
+
+def test_singular_system_has_a_step_without_damping():
+    """In units far from 1, with rank 3 of 9: as good as any, to half of the digits."""
+    columns = 1e8 * np.tile(J[:, :3], 3)
+    D = np.linalg.norm(columns, axis=0)
+    solver = Cholesky(residual_form=True)
+    system = solver.of_rows(tf.constant(columns.T), tf.constant(R))
+    system = solver.scaled(system, tf.constant(D))
+    s, _ = solver.step(system, tf.constant(columns.T @ R / D), tf.zeros([], tf.float64))
+    expected = columns @ np.linalg.lstsq(-columns, R, rcond=None)[0]
+    np.testing.assert_allclose(columns @ (s / D).numpy(), expected, atol=1e-8)
+
+
 def test_qr_keeps_digits_that_the_normal_equations_lose():
     columns = np.vander(np.linspace(1, 2, 40), 9)
     truth = np.ones(9)

@@ -10,6 +10,8 @@ from least_squares_cases import BATCH, RNG, pieces
 
 from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LeastSquaresProblem, LevenbergMarquardt
+from kerazoo.optimizers.levenberg_marquardt.conjugate_gradients import ConjugateGradients, _solve
+from kerazoo.optimizers.levenberg_marquardt.damping_rules import RULES, DampingState
 from kerazoo.optimizers.levenberg_marquardt.linear_solvers import Cholesky
 from kerazoo.optimizers.levenberg_marquardt.residual_space import Dual
 
@@ -189,6 +191,111 @@ def test_momentum_is_kept_by_the_damping(solver, float64):
     promised = -(2 * (J.T @ r) @ s + np.sum((J @ s) ** 2))
     gained = np.sum(r**2) - np.sum(problem.flat_residuals(vector().numpy()) ** 2)
     np.testing.assert_allclose(history["gain_ratio"], gained / promised, rtol=1e-7)
+
+
+@pytest.mark.parametrize("solver", ["dual", "cg"])
+def test_momentum_is_given_up_when_it_misleads(solver, float64):
+    """The second attempt is the plain step with Nielsen's double damping."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(6, 5)), rng.normal(size=(6, 3))
+    network = classifier(20)
+    optimizer = LevenbergMarquardt(
+        "nielsen",
+        initial_damping=0.5,
+        scaling="identity",
+        solver=solver,
+        momentum=0.9,
+        cg_tolerance=1e-13,
+    )
+    model = LeastSquares(network)
+    model.compile(optimizer)
+    w = optimizer.weights.vector().numpy()
+    optimizer.last_step.assign(10 * rng.normal(size=w.shape))
+    problem = LeastSquaresProblem(network, x, y)
+    J, r = problem.flat_jacobian(w), problem.flat_residuals(w)
+    history = model.fit(x, y, epochs=1, verbose=0).history
+    assert history["attempts"] == [2]
+    s = -np.linalg.solve(2 * J.T @ J + np.eye(len(w)), 2 * J.T @ r)
+    np.testing.assert_allclose(optimizer.weights.vector().numpy() - w, s, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", [Dual(True), ConjugateGradients(True, 1e-12, lambda _: None)])
+def test_momentum_stays_in_the_trust_region(solver, float64):
+    """Also where the drift leads to a larger gradient than the one here."""
+    objective, weights, *_ = pieces("huber", 10**6, None)
+    w, radius = weights.vector(), 0.01
+    drift = tf.constant(3 * RNG.normal(size=w.shape))
+
+    @tf.function
+    def run(w):
+        o = objective()
+        near_w = solver.linearize(o, w)
+        model = solver.model(o, w, near_w, solver.norms(o, near_w), drift)
+        state = DampingState(*(tf.constant(v, w.dtype) for v in (0.0, 2.0, radius)))
+        return RULES["trust_region"].propose(state, model)[1]
+
+    np.testing.assert_allclose(run(w), radius, rtol=0.1)
+
+
+def test_few_examples_of_many_outputs_are_fitted(float64):
+    """More rows than one panel of the inner products takes, but fewer examples than panels."""
+    network = keras.Sequential([keras.Input((4,)), layers.Dense(600)])
+    model = LeastSquares(network)
+    optimizer = LevenbergMarquardt(
+        "nielsen", initial_damping=0.01, scaling="identity", solver="dual"
+    )
+    model.compile(optimizer)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3, 4)), rng.normal(size=(3, 600))
+    kernel = network.get_weights()[0]
+    model.fit(x, y, epochs=1, verbose=0)
+    # Each output has weights of its own: a ridge regression, with the mean over 1800 residuals.
+    a = np.column_stack([x, np.ones(3)])
+    A = 2 * a.T @ a / 1800 + 0.01 * np.eye(5)
+    s = np.linalg.solve(A, 2 * a.T @ (y - x @ kernel) / 1800)
+    np.testing.assert_allclose(network.get_weights()[0] - kernel, s[:4], rtol=1e-9, atol=1e-12)
+
+
+def test_conjugate_gradients_of_more_residuals_than_weights(float64):
+    """The inner products of the sampled rows are singular; they precondition all the same."""
+    rng = np.random.default_rng(0)
+    network = keras.Sequential([keras.Input((5,)), layers.Dense(20, "tanh"), layers.Dense(1)])
+    optimizer = LevenbergMarquardt("nielsen", 0.5, solver="cg", cg_tolerance=1e-13)
+    model = LeastSquares(network)
+    model.compile(optimizer)
+    w = rng.normal(size=optimizer.weights.size)
+    optimizer.weights.assign(tf.constant(w))
+    x, y = rng.normal(size=(511, 5)), rng.normal(size=(511, 1))
+    problem = LeastSquaresProblem(network, x, y)
+    J, r = problem.flat_jacobian(w), problem.flat_residuals(w)
+    history = model.fit(x, y, epochs=1, verbose=0).history
+    assert history["attempts"] == [1]
+    assert history["cg_iterations"][0] < 5
+    A, starts = 2 * J.T @ J, np.cumsum([0, *optimizer.weights.sizes[:-1]])
+    squares = np.add.reduceat(np.diag(A), starts) / optimizer.weights.sizes
+    damped = A + 0.5 * np.diag(np.repeat(squares, optimizer.weights.sizes))
+    s = -np.linalg.solve(damped, 2 * J.T @ r)
+    np.testing.assert_allclose(optimizer.weights.vector().numpy() - w, s, rtol=1e-9)
+
+
+def test_conjugate_gradients_end_after_200_iterations():
+    A, b = tf.constant(np.diag(np.logspace(0, 12, 400))), tf.ones(400, tf.float64)
+    x, count = _solve(lambda p: tf.linalg.matvec(A, p), b, tf.identity, 1e-13)
+    assert count == 200
+    assert np.isfinite(x).all()
+
+
+def test_residuals_that_repeat_are_damped_beyond_rounding(float64):
+    """Many times more residuals than weights: a singular matrix of inner products."""
+    rng = np.random.default_rng(0)
+    x, y = np.repeat(rng.normal(size=(15, 2)), 4, axis=0), rng.normal(size=(60, 1))
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model = LeastSquares(network)
+    model.compile(LevenbergMarquardt("nielsen", 1e-30, solver="dual"))
+    history = model.fit(x, y, epochs=1, verbose=0).history
+    assert history["attempts"] == [1]
+    residual = np.linalg.lstsq(np.column_stack([x, np.ones(60)]), y, rcond=None)[1]
+    np.testing.assert_allclose(history["loss"], residual / 60, rtol=0.05)
 
 
 @pytest.mark.parametrize(
