@@ -186,7 +186,8 @@ class LeastSquares(keras.Model):
             self.optimizer.build(self.trainable_variables)  # or says that others were compiled
             self.optimizer.converged.assign(0)
             self._steps_before = int(self.optimizer.iterations.numpy())
-            self.optimizer.examples_expected = batch_size or first_batch_size(x)
+            x, examples = first_batch_size(x)
+            self.optimizer.examples_expected = batch_size or examples
             self._announces = bool(verbose)
             fit = self._alone(fit)
         return fit(

@@ -1,6 +1,8 @@
 """Arrays as one batch: what `fit` makes of `batch_size=None` for Levenberg-Marquardt."""
 
+import itertools
 import math
+import types
 
 import keras
 import tensorflow as tf
@@ -38,15 +40,20 @@ def one_batch(x, y, sample_weight):
 
 
 def first_batch_size(x):
-    """How many examples a data set gives at a time; Keras's 32 for everything else."""
+    """The data, and how many examples they give at a time; Keras's 32 where nothing tells."""
+    if isinstance(x, types.GeneratorType):
+        first = next(x, None)
+        x = itertools.chain([] if first is None else [first], x)
+        # Keras knows a generator by its type.
+        return (batch for batch in x), 32 if first is None else _examples(first)
     if isinstance(x, keras.utils.PyDataset):
-        return len(keras.tree.flatten(x[0])[0])
-    if not isinstance(x, tf.data.Dataset):
-        return 32
-    size = keras.tree.flatten(x.element_spec)[0].shape[0]
-    if size is None:
-        size = next((len(keras.tree.flatten(batch)[0]) for batch in x.take(1)), 32)
-    return size
+        return x, _examples(x[0])
+    if isinstance(x, tf.data.Dataset):
+        size = keras.tree.flatten(x.element_spec)[0].shape[0]
+        if size is None:
+            size = next((_examples(batch) for batch in x.take(1)), 32)
+        return x, size
+    return x, 32
 
 
 def hold_out(arrays, fraction):
@@ -61,6 +68,10 @@ def hold_out(arrays, fraction):
     train = keras.tree.map_structure(lambda a: None if a is None else a[:held], arrays)
     validation = keras.tree.map_structure(lambda a: None if a is None else a[held:], arrays)
     return train, validation
+
+
+def _examples(batch):
+    return len(keras.tree.flatten(batch)[0])
 
 
 def _without_autotuning():

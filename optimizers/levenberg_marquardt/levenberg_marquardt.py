@@ -97,7 +97,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             the scaled length of the weights.
         scaling: D. "max", the default: largest norm of each column of J so far. "diagonal": their
             present norms. "identity": 1. With "dual" and "cg" the root mean square of the norms of
-            each variable's columns in place of every single one.
+            each variable's columns in place of every single one; with "identity" they are not
+            computed, and `gtol` takes them for 1.
         solver: "cholesky" of the normal equations, "qr" of the augmented Jacobian, which keeps
             twice the digits and takes longer, "dual" for fewer residuals than weights, or "cg" for
             many of both. Default "auto": "qr" in float64 and "cholesky" in float32 up to 500
