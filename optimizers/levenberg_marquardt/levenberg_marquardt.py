@@ -108,7 +108,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         max_attempts: Positive integer, attempts in one step. Default 10.
         geodesic_acceleration: Boolean. Adds the second-order correction of Transtrum and Sethna,
             for two more forward and one more backward pass an attempt: often half the steps in
-            narrow curved valleys. With "cholesky" and "qr" only. Default False.
+            narrow curved valleys, and with "nielsen" the first thing to try where a fit with
+            batches crawls. With "cholesky" and "qr" only. Default False.
         polish: "auto", as above; False; or True, which is an error where "auto" would leave it out.
         ftol: Relative reduction of the loss, actual and predicted, at which to stop. Default
             "auto": twice the machine epsilon. 0.0 switches the test off, here and below.
