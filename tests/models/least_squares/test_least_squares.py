@@ -592,6 +592,46 @@ def test_reset_begins_anew():
     np.testing.assert_array_equal(fit(model, epochs=3)["loss"], first)
 
 
+def test_reset_forgets_momentum_and_norms_of_variables():
+    model = compiled(network(), "nielsen", solver="dual", momentum=0.5)
+    fit(model, epochs=2)
+    remembered = model.optimizer.last_step, model.optimizer.variable_norms
+    assert all(np.any(v.numpy()) for v in remembered)
+    model.optimizer.reset()
+    assert not any(np.any(v.numpy()) for v in remembered)
+
+
+def test_loss_of_an_epoch_weighs_batches_by_their_examples():
+    """With so much damping no weight moves."""
+    model = compiled(network(), "nielsen", initial_damping=1e25, ftol=0.0, xtol=0.0)
+    loss = fit(model, batch_size=50)["loss"][0]  # 50 and 10
+    np.testing.assert_allclose(loss, model.evaluate(X, Y, verbose=0), rtol=1e-5)
+
+
+def test_first_damping_is_relative_to_the_steepest_weight(float64):
+    """Without a scale: 1e-3 of the largest diagonal entry of A = 2 J^T J / n."""
+    model = compiled(linear(), "nielsen", scaling="identity")
+    history = fit(model, epochs=1)
+    J = np.column_stack([X, np.ones(60)])
+    expected = 1e-3 * np.max(np.sum(2 * J**2 / 60, axis=0))
+    shrink = max(1 - (2 * history["gain_ratio"][0] - 1) ** 3, 1 / 3)
+    np.testing.assert_allclose(history["damping"][0], shrink * expected, rtol=1e-12)
+
+
+def test_stationary_weights_end_a_fit_by_gtol_alone(float64):
+    expected, *_ = np.linalg.lstsq(np.column_stack([X, np.ones(60)]), Y, rcond=None)
+    model = compiled(linear(), ftol=0.0, xtol=0.0, gtol=1e-12, polish=False)
+    model.model.set_weights([expected[:3], expected[3]])
+    assert len(fit(model, epochs=5)["loss"]) == 1
+    assert model.optimizer.converged.numpy() == 1
+
+
+def test_polish_is_for_full_batches(float64):
+    model = compiled(network())
+    assert fit(model, epochs=2)["polish"][-1] == 1
+    assert fit(model, batch_size=20, epochs=2)["polish"] == [0, 0]
+
+
 # What is refused
 
 
@@ -606,6 +646,9 @@ def test_not_a_number_names_its_batch(where, steps_per_execution):
         fit(model, **data, batch_size=10, shuffle=False)
     assert np.isfinite(weights_of(model)).all()
     fit(model, batch_size=10)
+    data[where][58] = np.nan  # the first is named, and counted from the beginning of its own fit
+    with pytest.raises(ValueError, match="NaN or Inf in batch 5 of this fit, counting from 1"):
+        fit(model, **data, batch_size=10, shuffle=False)
 
 
 def test_loss_that_is_not_finite_at_the_start():
