@@ -669,6 +669,10 @@ def test_layers_that_mix_examples_are_named():
     with pytest.raises(ValueError, match="layer=centred"):
         fit(model)
     np.testing.assert_array_equal(weights_of(model), before)
+    inputs = keras.Input((3,))
+    outputs = [Centred(name="centred")(layers.Dense(1)(inputs)), layers.Dense(1)(inputs)]
+    with pytest.raises(ValueError, match="layer=centred"):
+        fit(compiled(keras.Model(inputs, outputs)), y=[Y, Y])
     kept = layers.LSTM(2, stateful=True, name="kept")
     stateful = keras.Sequential([keras.Input(batch_shape=(2, 3, 1)), kept])
     with pytest.raises(ValueError, match=r"stateful layer.*Received: layer=kept"):
