@@ -158,23 +158,29 @@ def test_a_looser_tolerance_takes_fewer_iterations():
     assert 0 < counts[1] < counts[0] / 2
 
 
-@pytest.mark.parametrize("solver", ["dual", "cg"])
-def test_momentum_is_kept_by_the_damping(solver, float64):
-    """`s = argmin |J s + r|^2 + damping |s - v|^2` for v a part of the last step."""
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(2, 6, 5))
-    y = x @ rng.normal(size=(5, 3))
+def with_momentum(momentum, solver):
+    """A fresh network, its optimizer and its compiled model."""
     network = classifier(20)
     optimizer = LevenbergMarquardt(
         "nielsen",
         initial_damping=0.5,
         scaling="identity",
         solver=solver,
-        momentum=0.4,
+        momentum=momentum,
         cg_tolerance=1e-13,
     )
     model = LeastSquares(network)
     model.compile(optimizer)
+    return network, optimizer, model
+
+
+@pytest.mark.parametrize("solver", ["dual", "cg"])
+def test_momentum_is_kept_by_the_damping(solver, float64):
+    """`s = argmin |J s + r|^2 + damping |s - v|^2` for v a part of the last step."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2, 6, 5))
+    y = x @ rng.normal(size=(5, 3))
+    network, optimizer, model = with_momentum(0.4, solver)
     vector = optimizer.weights.vector
     start = vector().numpy()
     model.fit(x[0], y[0], epochs=1, verbose=0)
@@ -198,17 +204,7 @@ def test_momentum_is_given_up_when_it_misleads(solver, float64):
     """The second attempt is the plain step with Nielsen's double damping."""
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(6, 5)), rng.normal(size=(6, 3))
-    network = classifier(20)
-    optimizer = LevenbergMarquardt(
-        "nielsen",
-        initial_damping=0.5,
-        scaling="identity",
-        solver=solver,
-        momentum=0.9,
-        cg_tolerance=1e-13,
-    )
-    model = LeastSquares(network)
-    model.compile(optimizer)
+    network, optimizer, model = with_momentum(0.9, solver)
     w = optimizer.weights.vector().numpy()
     optimizer.last_step.assign(10 * rng.normal(size=w.shape))
     problem = LeastSquaresProblem(network, x, y)
