@@ -9,6 +9,7 @@ from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
 from ...optimizers.levenberg_marquardt.objective import Objective
 from ...optimizers.levenberg_marquardt.output_curvature import DIAGONAL, curvature_form
 from ...optimizers.levenberg_marquardt.replicas import Replicas
+from .batches import are_arrays, check_lengths, hold_out, one_batch, with_batch_size
 from .network_checks import (
     build_all,
     check_examples_are_apart,
@@ -17,7 +18,6 @@ from .network_checks import (
     mixing_layer,
 )
 from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
-from .whole_batch import are_arrays, check_lengths, first_batch_size, hold_out, one_batch
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -186,7 +186,7 @@ class LeastSquares(keras.Model):
             self.optimizer.build(self.trainable_variables)  # or says that others were compiled
             self.optimizer.converged.assign(0)
             self._steps_before = int(self.optimizer.iterations.numpy())
-            x, examples = first_batch_size(x)
+            x, examples = with_batch_size(x)
             self.optimizer.examples_expected = batch_size or examples
             self._announces = bool(verbose)
             fit = self._alone(fit)

@@ -481,15 +481,6 @@ def test_other_data_after_convergence(rule, solver):
     np.testing.assert_allclose(weights_of(model), [1, 2, 3, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_batch_without_a_gradient_does_not_stop_the_others(rule):
-    weight = np.repeat([0.0, 1.0], [20, 40])
-    model = compiled(linear(), rule)
-    y = X @ [[1.0], [2.0], [3.0]]
-    fit(model, y=y, sample_weight=weight, batch_size=20, shuffle=False, epochs=20)
-    np.testing.assert_allclose(weights_of(model), [1, 2, 3, 0], atol=1e-4)
-
-
 def test_clone_and_plain_network_share_or_not(tmp_path):
     net = network()
     model = compiled(net)

@@ -1,4 +1,4 @@
-"""Arrays as one batch: what `fit` makes of `batch_size=None` for Levenberg-Marquardt."""
+"""The data of a `fit`: arrays as one batch, and how large the batches of others are."""
 
 import itertools
 import math
@@ -39,7 +39,7 @@ def one_batch(x, y, sample_weight):
     return tf.data.Dataset.from_tensors(tensors).repeat().with_options(_without_autotuning())
 
 
-def first_batch_size(x):
+def with_batch_size(x):
     """The data, and how many examples they give at a time; Keras's 32 where nothing tells."""
     if isinstance(x, types.GeneratorType):
         first = next(x, None)
