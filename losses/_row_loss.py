@@ -83,4 +83,5 @@ def _weights_of_rows(sample_weight, y_true):
     if missing < 0:  # (batch, 1) for rows (batch,): Keras takes the last axis off.
         return sample_weight
     sample_weight = ops.reshape(sample_weight, (*ops.shape(sample_weight), *[1] * missing))
-    return ops.broadcast_to(sample_weight, ops.shape(y_true)[:-1])
+    # A tensor of its own, not a view by `broadcast_to`: on torch Keras multiplies it in place.
+    return sample_weight * ops.ones(ops.shape(y_true)[:-1], sample_weight.dtype)

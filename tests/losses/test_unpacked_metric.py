@@ -62,7 +62,7 @@ def test_in_a_compiled_model():
     np.testing.assert_allclose(history["mae"], [expected] * 2, rtol=1e-5)
 
 
-def squaredError(y_true, y_pred):
+def squaredError(y_true, y_pred):  # noqa: N802
     return (y_true - y_pred) ** 2
 
 
@@ -113,15 +113,17 @@ def test_metric_with_state_of_its_own_kind():
 
 
 def test_config_keeps_metric_and_order_of_parts():
-    metric = UnpackedMetric(keras.metrics.MeanSquaredError(dtype="float64"), SIZES, "price")
+    given = keras.metrics.MeanSquaredError(dtype="bfloat16")
+    metric = UnpackedMetric(given, SIZES, "price")
     again = UnpackedMetric.from_config(metric.get_config())
     assert list(again.sizes.items()) == list(SIZES.items())
     assert isinstance(again.metric, keras.metrics.MeanSquaredError)
-    assert again.dtype == again.metric.dtype == "float64"
-    for named in ("mae", "AUC", squares):
-        metric = UnpackedMetric(named, SIZES, "price", dtype="float64")
+    assert again.dtype == again.metric.dtype == "bfloat16"
+    assert UnpackedMetric(squares, SIZES, "price", dtype="bfloat16").metric.dtype == "bfloat16"
+    for named in ("mae", "AUC"):
+        metric = UnpackedMetric(named, SIZES, "price", dtype="bfloat16")
         again = UnpackedMetric.from_config(metric.get_config())
-        assert again.dtype == again.metric.dtype == "float64"
+        assert again.dtype == again.metric.dtype == "bfloat16"
         assert again.name == metric.name
 
 
