@@ -82,6 +82,7 @@ class InitialState(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
+        self.compute_output_shape(input_shape)
         if self.mode == "learned":
             # One weight, not one a state: an initializer gives the same numbers each time it is
             # called, so two random states would begin equal.
@@ -104,6 +105,8 @@ class InitialState(keras.layers.Layer):
         return [None] * self.num_states
 
     def compute_output_shape(self, input_shape):
+        if len(input_shape) == 0:
+            raise ValueError("The inputs must have a batch axis. Received: input_shape=()")
         return [(input_shape[0], self.units)] * self.num_states
 
     @classmethod

@@ -102,13 +102,13 @@ class MaxoutConv2D(MaxoutLayer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
+        self.compute_output_shape(input_shape)
         channels = input_shape[self.unit_axis]
         if channels is None:
             raise ValueError(
                 "The number of channels must be known. "
                 f"Received: input_shape={tuple(input_shape)}, data_format={self.data_format!r}"
             )
-        self.compute_output_shape(input_shape)
         self.add_kernel_and_bias(*self.kernel_size, channels)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.unit_axis: channels})
 
@@ -119,6 +119,11 @@ class MaxoutConv2D(MaxoutLayer):
         return self.activation(z)
 
     def compute_output_shape(self, input_shape):
+        if len(input_shape) != 4:
+            raise ValueError(
+                "The inputs must have four axes: batch, rows, columns and channels. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
         channels = input_shape[self.unit_axis]
         kernel = keras.KerasTensor((*self.kernel_size, channels, self.filters))
         return self._conv(keras.KerasTensor(input_shape), kernel).shape

@@ -179,3 +179,18 @@ def test_arguments_of_a_bias_that_is_not_there(layer, name, value):
     plain = layer(pieces=2, use_bias=False, name=loaded.name, **arguments)
     assert loaded.get_config() == plain.get_config()
     assert layer(pieces=2, use_bias=True, **{name: value}, **arguments)
+
+
+def test_both_train():
+    """The larger of |x| and its mirror image: what two pieces can do, and one cannot."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3, 3, 1))
+    hidden = MaxoutConv2D(4, 2, 2)(inputs)
+    model = keras.Model(inputs, MaxoutDense(1, 2)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=backends.JIT[-1])
+    x = np.random.default_rng(0).normal(size=(64, 3, 3, 1)).astype("float32")
+    y = np.abs(x).mean((1, 2))
+    before = model.evaluate(x, y, verbose=0)
+    x, y = np.tile(x, (60, 1, 1, 1)), np.tile(y, (60, 1))
+    model.fit(x, y, batch_size=64, shuffle=False, verbose=0)
+    assert model.evaluate(x[:64], y[:64], verbose=0) < 0.2 * before
