@@ -3,7 +3,6 @@
 import contextlib
 
 import keras
-import tensorflow as tf
 
 from .._layers_inside import layers_of
 
@@ -63,7 +62,11 @@ def kernel_of(layer):
 
 
 def is_signal(tensor):
-    return tf.is_tensor(tensor) and tensor.dtype.is_floating and hasattr(tensor, "numpy")
+    return (
+        keras.ops.is_tensor(tensor)
+        and keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
+        and not (keras.backend.backend() == "tensorflow" and not hasattr(tensor, "numpy"))
+    )
 
 
 @contextlib.contextmanager

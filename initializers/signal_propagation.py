@@ -2,7 +2,6 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from ._layer_calls import intercepted, is_signal, outputs_and_signal, watched_layers
@@ -71,6 +70,8 @@ def signal_propagation(model, inputs, targets=None, loss=None):
             uses.append((layer.name, type(layer).__name__, layer, signal, output))
         return outputs
 
+    import tensorflow as tf
+
     with tf.GradientTape() as tape:
         for tensor in filter(is_signal, keras.tree.flatten(inputs)):
             tape.watch(tensor)
@@ -137,7 +138,7 @@ def _own_weights(layer):
 
 
 def _norm(tensors):
-    tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
+    tensors = [ops.convert_to_tensor(tensor) for tensor in tensors]
     return float(np.sqrt(sum(np.sum(_float64(tensor) ** 2) for tensor in tensors)))
 
 
@@ -147,6 +148,6 @@ def _float64(tensor):
 
 def _as_tensor(value):
     tensor = ops.convert_to_tensor(value)
-    if tensor.dtype.is_floating:
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
         return ops.cast(tensor, keras.config.floatx())
     return tensor

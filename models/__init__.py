@@ -1,22 +1,24 @@
 """Whole models and what is done with them."""
 
+from .._backend import ON_TENSORFLOW, without_tensorflow
 from . import forecasting, reinforcement_learning
-from .forecasting import StatefulLSTMForecaster, pack_series
-from .least_squares import LeastSquares
+from .forecasting import pack_series
 from .maxout_network import MaxoutNetwork
 from .prelu_network import PReLUNetwork
-from .reinforcement_learning import (
-    ActorCritic,
-    RecurrentQNetwork,
-    TargetNetwork,
-    discounted_returns,
-    generalized_advantage,
-    hard_update,
-    n_step_returns,
-    soft_update,
-)
+from .reinforcement_learning import discounted_returns, generalized_advantage, n_step_returns
 from .residual_network import ResidualNetwork
 from .seed_report import SeedReport, seed_report
+
+if ON_TENSORFLOW:
+    from .forecasting import StatefulLSTMForecaster
+    from .least_squares import LeastSquares
+    from .reinforcement_learning import (
+        ActorCritic,
+        RecurrentQNetwork,
+        TargetNetwork,
+        hard_update,
+        soft_update,
+    )
 
 __all__ = [
     "ActorCritic",
@@ -38,3 +40,6 @@ __all__ = [
     "seed_report",
     "soft_update",
 ]
+
+if not ON_TENSORFLOW:
+    __all__, __getattr__ = without_tensorflow(globals())

@@ -12,9 +12,9 @@ import sys
 import textwrap
 from importlib import import_module
 
+import backends
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 import kerazoo
@@ -58,8 +58,9 @@ def check_config(make):
 
 def check_layer(make, input_shape):
     """The promises of a layer: `make(**kwargs)` builds one, `input_shape` is without batch."""
-    for policy in DTYPE_POLICIES:
-        _check_dtype_policy(make(dtype=policy), input_shape)
+    with backends.double_precision():
+        for policy in DTYPE_POLICIES:
+            _check_dtype_policy(make(dtype=policy), input_shape)
     _check_unknown_batch(make(), input_shape)
     _check_mask(make(), input_shape)
 
@@ -69,7 +70,8 @@ def check_loss(make, y_true, y_pred):
     y_true, y_pred = np.asarray(y_true, "float32"), np.asarray(y_pred, "float32")
     assert y_true.shape[:-1] == y_pred.shape[:-1]
     assert (y_pred != 0).all()  # zeros mark what is masked
-    _check_loss_dtypes(make, y_true, y_pred)
+    with backends.double_precision():
+        _check_loss_dtypes(make, y_true, y_pred)
     _check_reduction(make, y_true, y_pred)
     _check_sample_weight(make, y_true, y_pred)
     _check_loss_mask(make, y_true, y_pred)
@@ -79,31 +81,8 @@ def check_loss(make, y_true, y_pred):
 def check_gradients(layer, x, step=1e-6):
     """In float64 the gradients for inputs and weights agree with central differences."""
     assert layer.compute_dtype == "float64"
-    x = tf.Variable(np.asarray(x, "float64"))
-    outputs = keras.tree.flatten(layer(x))
-    randomize(layer)
-    rng = np.random.default_rng(1)
-    directions = [rng.normal(size=output.shape) for output in outputs]
-
-    def loss():
-        outputs = keras.tree.flatten(layer(x))
-        return sum(ops.sum(o * d) for o, d in zip(outputs, directions, strict=True))
-
-    variables = [x, *(weight.value for weight in layer.trainable_weights)]
-    with tf.GradientTape() as tape:
-        value = loss()
-    found = tape.gradient(value, variables, unconnected_gradients="zero")
-    for variable, gradient in zip(variables, found, strict=True):
-        start = np.array(variable)
-        expected = np.zeros_like(start)
-        for index in np.ndindex(start.shape):
-            for sign in (1, -1):
-                moved = start.copy()
-                moved[index] += sign * step
-                variable.assign(moved)
-                expected[index] += sign * float(loss()) / (2 * step)
-        variable.assign(start)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
+    with backends.double_precision():
+        _check_gradients(layer, np.asarray(x, "float64"), step)
 
 
 def layer_model(make, input_shape):
@@ -146,8 +125,26 @@ def _modules():
     yield kerazoo
     for info in pkgutil.walk_packages(kerazoo.__path__, "kerazoo."):
         # The checkout is the package: an editable install shows the folders beside it too.
-        if info.name.split(".")[1] in kerazoo.__all__:
+        if info.ispkg and info.name.split(".")[1] in kerazoo.__all__:
             yield import_module(info.name)
+
+
+def _check_gradients(layer, x, step):
+    outputs = flat(layer(ops.convert_to_tensor(x)))
+    randomize(layer)
+    rng = np.random.default_rng(1)
+    loss = backends.loss_of_layer(layer, *(rng.normal(size=output.shape) for output in outputs))
+    arrays = [x, *(ops.convert_to_numpy(weight) for weight in layer.trainable_weights)]
+    _, found = backends.value_and_gradients(loss, *arrays)
+    for position, (array, gradient) in enumerate(zip(arrays, found, strict=True)):
+        expected = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            for sign in (1, -1):
+                moved = [a.copy() for a in arrays]
+                moved[position][index] += sign * step
+                value = float(loss(*map(ops.convert_to_tensor, moved)))
+                expected[index] += sign * value / (2 * step)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
 
 
 def _check_dtype_policy(layer, input_shape):
@@ -257,23 +254,13 @@ def _check_loss_mask(make, y_true, y_pred):
 
 
 def _check_loss_compiled(loss, y_true, y_pred):
-    """In graph mode and under XLA, for any batch: the eager value and gradient, finite ones."""
-
-    def value_and_gradient(y_true, y_pred, sample_weight):
-        with tf.GradientTape() as tape:
-            tape.watch(y_pred)
-            value = loss(y_true, y_pred, sample_weight)
-        return value, tape.gradient(value, y_pred)
-
-    inputs = [tf.constant(y_true), tf.constant(y_pred), tf.ones(len(y_true))]
-    expected = value_and_gradient(*inputs)
+    """Compiled, for any batch: the eager value and gradient, finite ones."""
+    value_and_gradient = backends.differentiated(loss, index=1)
+    inputs = [ops.convert_to_tensor(a) for a in (y_true, y_pred, np.ones(len(y_true), "float32"))]
+    expected = flat(value_and_gradient(*inputs))
     assert np.isfinite(expected[1]).all()
-    signature = [tf.TensorSpec((None, None, a.shape[-1])) for a in (y_true, y_pred)]
-    for jit_compile in (False, True):
-        compiled = tf.function(
-            value_and_gradient,
-            input_signature=[*signature, tf.TensorSpec((None,))],
-            jit_compile=jit_compile,
-        )
-        for found, right in zip(compiled(*inputs), expected, strict=True):
+    shapes = [(None, None, a.shape[-1]) for a in (y_true, y_pred)]
+    compiled = backends.compilations(value_and_gradient, *shapes, (None,))
+    for function in compiled.values():
+        for found, right in zip(flat(function(*inputs)), expected, strict=True):
             np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)

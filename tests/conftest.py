@@ -1,3 +1,4 @@
+import backends
 import keras
 import pytest
 
@@ -8,6 +9,7 @@ def float64():
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    yield
+    with backends.double_precision():
+        yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import backends
 import keras
 import numpy as np
 
@@ -48,10 +49,8 @@ RNG = np.random.default_rng(0)
 SIZES = {"action": 2, "advantage": 1}
 
 EXAMPLES = {
-    forecasting.Backtest: Plain(backtest),
     forecasting.LinearAutoregression: Plain(lambda: forecasting.LinearAutoregression(2)),
     forecasting.SeasonalNaive: Plain(lambda: forecasting.SeasonalNaive(2)),
-    models.StatefulLSTMForecaster: Plain(lambda: models.StatefulLSTMForecaster(units=(3, 2))),
     initializers.ActivationNormal: Plain(lambda: initializers.ActivationNormal("prelu", 0.1)),
     initializers.ChronoBias: Plain(lambda: initializers.ChronoBias(60)),
     initializers.ConvTransposeHeNormal: Plain(lambda: initializers.ConvTransposeHeNormal((2, 3))),
@@ -89,16 +88,24 @@ EXAMPLES = {
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
-    models.ActorCritic: Plain(lambda: models.ActorCritic(3, {"low": [0.0], "high": [1.0]})),
-    models.RecurrentQNetwork: Plain(lambda: models.RecurrentQNetwork(3, 2, units=4, memory=False)),
-    models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
     models.MaxoutNetwork: Plain(lambda: models.MaxoutNetwork((4, 4, 1), 3, (2, 3), (4,))),
     models.PReLUNetwork: Plain(lambda: models.PReLUNetwork((4, 4, 1), 3, (2, 3))),
     models.SeedReport: Plain(lambda: models.SeedReport([0, 1], {"a": [0.1, 0.3]})),
     models.ResidualNetwork: Plain(lambda: models.ResidualNetwork((4, 4, 1), 3, 2, 4, "fixup")),
-    models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
-    optimizers.LeastSquaresProblem: Plain(
-        lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))
-    ),
-    optimizers.LevenbergMarquardt: Plain(lambda: optimizers.LevenbergMarquardt("nielsen")),
 }
+
+if backends.ON_TENSORFLOW:
+    EXAMPLES |= {
+        forecasting.Backtest: Plain(backtest),
+        models.StatefulLSTMForecaster: Plain(lambda: models.StatefulLSTMForecaster(units=(3, 2))),
+        models.ActorCritic: Plain(lambda: models.ActorCritic(3, {"low": [0.0], "high": [1.0]})),
+        models.RecurrentQNetwork: Plain(
+            lambda: models.RecurrentQNetwork(3, 2, units=4, memory=False)
+        ),
+        models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
+        models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
+        optimizers.LeastSquaresProblem: Plain(
+            lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))
+        ),
+        optimizers.LevenbergMarquardt: Plain(lambda: optimizers.LevenbergMarquardt("nielsen")),
+    }

@@ -1,5 +1,11 @@
 """Training with Levenberg-Marquardt: the model that wraps a network, and what it checks."""
 
-from .least_squares import LeastSquares
+from ..._backend import ON_TENSORFLOW, without_tensorflow
+
+if ON_TENSORFLOW:
+    from .least_squares import LeastSquares
 
 __all__ = ["LeastSquares"]
+
+if not ON_TENSORFLOW:
+    __all__, __getattr__ = without_tensorflow(globals())
