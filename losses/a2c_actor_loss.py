@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from . import _packing
+from ._gaussian import bounded_log_std, gaussian_entropy, gaussian_log_p
 from ._row_loss import RowLoss, check_same_rows
 
 DISTRIBUTIONS = ("categorical", "gaussian")
@@ -166,11 +167,9 @@ def _gaussian(action, y_pred):
     n = action.shape[-1]
     if n is None or y_pred.shape[-1] != 2 * n:
         raise _wrong_columns("n means and n log standard deviations need n", action, y_pred)
-    mean, log_std = y_pred[..., :n], y_pred[..., n:]
-    z = (action - mean) * ops.exp(-log_std)
-    log_p = -ops.sum(0.5 * z**2 + log_std + 0.5 * math.log(2 * math.pi), axis=-1)
-    entropy = ops.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
-    return log_p, entropy
+    mean, log_std = y_pred[..., :n], bounded_log_std(y_pred[..., n:])
+    log_p = gaussian_log_p(action, mean, log_std)
+    return ops.sum(log_p, axis=-1), ops.sum(gaussian_entropy(log_std), axis=-1)
 
 
 def _wrong_columns(need, action, y_pred):
