@@ -23,13 +23,13 @@ _WIDEST = 1e9
 
 _OBSERVATIONS = (
     "a gymnasium Box, Discrete, MultiDiscrete or MultiBinary, or the shape of a Box; "
-    "gymnasium.wrappers.FlattenObservation makes a Box of a Dict or Tuple"
+    "gymnasium.wrappers.FlattenObservation turns a Dict or Tuple into a Box"
 )
-_CHOICES = "a gymnasium Discrete with n >= 2, MultiDiscrete or MultiBinary, or n"
-_ONLY_CHOICES = f"{_CHOICES}; gymnasium.wrappers.DiscretizeAction makes choices of a Box"
+_CHOICES = "a gymnasium Discrete(n) with n >= 2, n itself, a MultiDiscrete or MultiBinary"
+_ONLY_CHOICES = f"{_CHOICES}; gymnasium.wrappers.DiscretizeAction turns a Box into one"
 _ACTIONS = (
-    f"{_CHOICES}, or a Box whose `low` is below its `high`, or a dict of these bounds; "
-    "gymnasium.wrappers.TransformAction makes one of them of a Dict or Tuple"
+    f"{_CHOICES}, or a Box with each `low` below its `high`, or a dict of these bounds; "
+    "gymnasium.wrappers.TransformAction turns a Dict or Tuple into one"
 )
 
 
@@ -56,7 +56,8 @@ class Observations:
             raise wrong("observation_space", _OBSERVATIONS, space)
         self.shape = self.space.low.shape
         self.is_box = self.space.kind == "Box"
-        self.config = self.shape if self.is_box else _config(self.space)
+        self.plain = self.shape if self.is_box else _config(self.space)
+        self.config = list(self.shape) if self.is_box else self.plain
         self.one_hot = self.space.kind in ("Discrete", "MultiDiscrete")
         self.size = int(self.space.sizes.sum()) if self.one_hot else self.space.low.size
 
@@ -164,7 +165,8 @@ def actions_of(space, numbers=True):
 def same_actions(one, other):
     """Apart from their dtype, which only the environment asks for."""
     one, other = one.space, other.space
-    bounds = [np.float32([space.low, space.high]) for space in (one, other)]
+    with np.errstate(over="ignore"):
+        bounds = [np.float32([space.low, space.high]) for space in (one, other)]
     return one.kind == other.kind and np.array_equal(*bounds)
 
 
@@ -207,10 +209,10 @@ def _read(space):
             low = np.zeros(integers("n", get("n", None), minimum=1), "int64")
             return Space(kind, low, low + 1, dtype)
         sizes = np.array(get("n" if kind == "Discrete" else "nvec", None))
-        low = np.array(get("start", 0)) + np.zeros_like(sizes)
-        if sizes.dtype.kind in low.dtype.kind in "iu" and (sizes >= 1).all():
-            low, sizes = low.astype("int64"), sizes.astype("int64")
-            return Space(kind, low, low + sizes - 1, dtype)
+        start = np.array(get("start", 0))
+        if sizes.dtype.kind in "iu" and start.dtype.kind in "iu" and (sizes >= 1).all():
+            low = np.broadcast_to(start, sizes.shape).astype("int64")
+            return Space(kind, low, low + sizes.astype("int64") - 1, dtype)
     except (KeyError, OverflowError, StopIteration, TypeError, ValueError):
         pass
     return None
