@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..._arguments import wrong
 from ...losses import A2CActorLoss
 from ._spaces import heads
 
@@ -20,6 +21,8 @@ class IndependentChoicesLoss(A2CActorLoss):
         self.sizes = tuple(sizes)
 
     def pack(self, action, advantage):
+        if np.shape(action)[-1] != len(self.sizes) or (np.asarray(action) >= self.sizes).any():
+            raise wrong("action", f"integers below {self.sizes}, one for each choice", action)
         advantages = np.broadcast_to(np.expand_dims(advantage, -1), np.shape(action))
         packed = super().pack(np.expand_dims(action, -1), advantages)  # (batch, choices, 2)
         return np.concatenate([packed[..., 0], packed[..., :1, 1]], axis=-1)

@@ -63,6 +63,7 @@ def train_in_epochs(model, learn, env_id, epochs, settings, checkpoint, callback
                     callbacks.on_train_batch_begin(update)
                     logs = next(updates)
                     callbacks.on_train_batch_end(update, logs)
+                _check_weights(model)
                 model.steps.assign_add(epochs.steps)
                 found = model.evaluate(
                     settings["evaluation_episodes"], env_id, seed=seed_of(seed, EVALUATION)
@@ -90,6 +91,16 @@ def evaluate_agent(model, episodes, env_id, seed, new_policy):
         raise ValueError("`env_id` must be given: this model has not been trained here yet.")
     spaces = model._observations, model._actions
     return returns_of_episodes(env_id, episodes, seed, *spaces, new_policy)
+
+
+def _check_weights(model):
+    """An update may break them though its own loss was finite: they must not count as the best."""
+    broken = [weight.path for weight in model.weights if not np.isfinite(weight).all()]
+    if broken:
+        raise ValueError(
+            "The weights must stay finite: a smaller learning rate may help. "
+            f"Received: NaN or infinity in {', '.join(broken)}"
+        )
 
 
 def _checked(callbacks, verbose):

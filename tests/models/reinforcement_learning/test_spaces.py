@@ -197,6 +197,9 @@ def test_independent_choices_are_one_joint_distribution():
     assert y_true.shape == (20, 5)
     expected = by_hand(logits, sizes, actions, advantages, 0.3)
     np.testing.assert_allclose(loss(y_true, logits), expected, rtol=1e-4, atol=1e-5)
+    for wrong in ([[0, 4, 0, 0]], [[0, 0]], [[0, -1, 0, 0]]):
+        with pytest.raises(ValueError, match=r"action"):
+            loss.pack(action=wrong, advantage=[1.0])
     one = A2CActorLoss(entropy_coefficient=0.3, reduction=None)
     y_one = one.pack(action=actions[:, 1], advantage=advantages)
     loss = IndependentChoicesLoss((4,), 0.3, reduction=None)
@@ -414,13 +417,25 @@ def test_environments_that_are_none():
         model.evaluate(2, lambda: env)
     with pytest.raises(RuntimeError, match="The environment failed: TypeError"):
         model.evaluate(2, lambda x: env)
+    for other in (ActorCritic(2, 3, units=()), ActorCritic(3, 2, units=())):
+        with pytest.raises(ValueError, match="must have the spaces that the model was made for"):
+            other.evaluate(2, env)
+    other = ActorCritic(1, {"low": [-2.0], "high": [1.0]}, units=())
     with pytest.raises(ValueError, match="must have the spaces that the model was made for"):
-        model.evaluate(2, Guess())
+        other.evaluate(2, Guess())
+
+
+@agents
+def test_a_broken_network_does_not_act(agent):
+    model = agent(2, 2, units=2)
+    model.trainable_variables[0].assign(np.full((2, 2), np.nan))
+    with pytest.raises(ValueError, match=r"The network's (outputs|values) must stay finite"):
+        model.act(np.zeros((3, 2)))
 
 
 @agents
 def test_a_diverged_training_keeps_finite_weights(agent):
-    """Also where the loss itself was finite; the optimizer is as good as before, too."""
+    """Also where each loss was finite; the optimizer is as good as before, too."""
     q = agent is RecurrentQNetwork
     model = agent(2, 2, units=2 if q else (2,), seed=0)
     model.compile(keras.optimizers.Adam(0.01), **({} if q else {"run_eagerly": True}))
@@ -429,15 +444,16 @@ def test_a_diverged_training_keeps_finite_weights(agent):
     settings |= {"num_envs": 2, "evaluation_episodes": 2, "evaluation_every": 40, "verbose": 0}
     model.optimizer.build(model.trainable_variables)
     before = [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
-    broken = [model.trainable_variables[0], model.optimizer.variables[2]]
+    broken = [model.trainable_variables[-1], model.optimizer.variables[-1]]
+    last = 19 if q else 4
 
     def spoil(batch, logs):
-        if batch == 3:
+        if batch == last:
             for variable in broken:
                 variable.assign(variable * np.nan)
 
     spoils = keras.callbacks.LambdaCallback(on_train_batch_end=spoil)
-    with pytest.raises(ValueError, match=r"must stay finite|not finite") as caught:
+    with pytest.raises(ValueError, match=r"The weights must stay finite") as caught:
         model.train(Corridor, 40, callbacks=[spoils], **settings)
     assert "No evaluation had come yet" in caught.value.__notes__[0]
     after = [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
