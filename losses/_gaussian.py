@@ -31,10 +31,9 @@ def gaussian_log_p(value, mean, log_std):
     REACH^2 (1 / 2 + log(|z| / REACH)): the slope is the same there, and it falls from there on
     instead of growing.
     """
-    distance = ops.abs(value - mean)
-    z = ops.minimum(distance, FARTHEST) * ops.exp(-log_std)
-    near = ops.minimum(z, REACH)
-    far = ops.log(ops.maximum(z / REACH, 1.0))
+    z = ops.clip(value - mean, -FARTHEST, FARTHEST) * ops.exp(-log_std)
+    near = ops.clip(z, -REACH, REACH)
+    far = ops.log(ops.maximum(ops.abs(z) / REACH, 1.0))
     return -(0.5 * near**2 + REACH**2 * far + log_std + 0.5 * math.log(2 * math.pi))
 
 
