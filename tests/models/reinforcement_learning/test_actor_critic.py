@@ -106,6 +106,7 @@ def test_a_step_leads_to_the_true_last_observation():
 def test_seeds_decide():
     def run(model_seed, seed):
         model = corridor_model(model_seed)
+        model.compile(run_eagerly=True)  # a graph for each of few updates would take longer
         history = train(model, seed=seed).history
         return np.concatenate([w.ravel() for w in model.get_weights()]), history
 
@@ -209,6 +210,7 @@ def test_rewards_are_scaled_by_the_deviation_of_returns():
                 return observation, factor * reward, *rest
 
         model = corridor_model(normalize_rewards=normalize)
+        model.compile(run_eagerly=True)
         return train(model, Paid).history["critic_loss"]
 
     np.testing.assert_allclose(losses(1.0, True), losses(1000.0, True), rtol=1e-3)
@@ -235,6 +237,7 @@ def test_without_gymnasium():
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_dtype_policies(policy):
     model = corridor_model(dtype=policy)
+    model.compile(run_eagerly=True)
     train(model)
     assert model(np.zeros((2, 2)))["actor"].dtype == keras.DTypePolicy(policy).compute_dtype
 
