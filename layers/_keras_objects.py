@@ -16,7 +16,10 @@ def keras_object(name, value):
     kind = name.rsplit("_", 1)[-1]
     if isinstance(value, dict):  # From a file: Keras says which class it could not find.
         return KINDS[kind](value)
+    wanted = f"a Keras {kind} or the name of one"
+    if value is None and kind == "initializer":  # Keras would take another default than ours.
+        raise wrong(name, wanted, value)
     try:
         return KINDS[kind](value)
     except (TypeError, ValueError) as error:
-        raise wrong(name, f"a Keras {kind} or the name of one", value) from error
+        raise wrong(name, wanted, value) from error

@@ -116,7 +116,7 @@ class PReLU(keras.layers.Layer):
             own_axes = range(1, rank)
         shared_axes = tuple(i for i in range(rank) if i not in own_axes)
         # (channels,) -> (1, ..., channels, ..., 1)
-        alpha = ops.expand_dims(self.alpha, shared_axes)
+        alpha = ops.expand_dims(ops.cast(self.alpha, self.compute_dtype), shared_axes)
         return _prelu(ops.cast(inputs, self.compute_dtype), alpha, shared_axes)
 
     def compute_output_shape(self, input_shape):

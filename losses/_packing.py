@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from .._arguments import choice, in_words, positive_integer, wrong
+from .._arguments import choice, in_words, integer_or_none, wrong
 from ._row_loss import rank_is_known, shape_in_words
 
 # The largest n for which a float type holds every integer from -n to n.
@@ -22,18 +22,18 @@ TAKEN_NAMES = ("y_pred", "y_true")
 
 def check_sizes(sizes):
     """`sizes` as a plain dict of names and ints, in its order."""
-    if not isinstance(sizes, Mapping) or not sizes:
-        wanted = "a dict of parts and their columns, e.g. {'action': 2, 'advantage': 1}"
-        raise wrong("sizes", wanted, sizes)
-    checked = {}
-    for name, size in sizes.items():
+    sizes = dict(sizes) if isinstance(sizes, Mapping) else sizes
+    columns = [integer_or_none(n) for n in sizes.values()] if isinstance(sizes, dict) else []
+    if not columns or any(n is None or n < 1 for n in columns):
+        wanted = "a dict of positive integers, the columns of each part by its name"
+        raise wrong("sizes", f"{wanted}, e.g. {{'action': 2, 'advantage': 1}}", sizes)
+    for name in sizes:
         if not isinstance(name, str) or not name.isidentifier() or name in TAKEN_NAMES:
             raise ValueError(
                 "A name in `sizes` becomes the name of an argument, and cannot be one of "
                 f"{TAKEN_NAMES}. Received: name={in_words(name)}"
             )
-        checked[name] = positive_integer(f"sizes[{name!r}]", size)
-    return checked
+    return dict(zip(sizes, columns, strict=True))
 
 
 def check_part(argument, name, sizes, also=()):

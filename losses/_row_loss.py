@@ -25,7 +25,7 @@ class RowLoss(keras.losses.Loss):
     @property
     def wide_dtype(self):
         """At least float32, for what overflows a half type on its way to a value that does not."""
-        return keras.backend.result_type(self.dtype, "float32")
+        return "float32" if self.dtype in ("float16", "bfloat16") else self.dtype
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         y_true = ops.convert_to_tensor(y_true, self.dtype)

@@ -21,7 +21,8 @@ class PackedTargetsLoss(RowLoss):
 
     **Metrics see the packed row too**: `metrics=["mae"]` compares the prediction with every column
     and reports nonsense. Give them as `UnpackedMetric("mae", sizes, target=...)`. No warning comes,
-    since a loss cannot see the metrics beside it. Likewise, never pass `class_weight` to `fit`: Keras takes the largest column of the packed row, whatever it means, as the class, and
+    since a loss cannot see the metrics beside it. Likewise, never pass `class_weight` to `fit`:
+    Keras takes the largest column of the packed row, whatever it means, as the class, and
     turns it into sample weights before any loss is called. Compute the weights from your classes
     and pass them as `sample_weight`.
 

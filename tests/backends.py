@@ -9,6 +9,7 @@ from keras import ops
 
 BACKEND = keras.backend.backend()
 ON_TENSORFLOW = BACKEND == "tensorflow"
+JIT = [False] if BACKEND == "torch" else [False, True]  # PyTorch's compiler needs one for C++.
 
 
 def needs_tensorflow(reason):
