@@ -200,11 +200,10 @@ def _check_unnamed(givers, takers):
         names, names_there = ([leaf.name for leaf in side[group]] for side in sides)
         if len(names) != len(names_there):
             raise ValueError(
-                f"Layers without names of their own cannot be told apart: {len(names)} of "
-                f"{group.rpartition('.')[2]!r} in the source, {len(names_there)} in the target. Name them, or use "
-                "`mapping` or `skip`. "
-                f"Received: source {[leaf.path for leaf in givers]}, "
-                f"target {[leaf.path for leaf in takers]}"
+                f"Layers without names of their own cannot be told apart: {len(names)} of class "
+                f"{group.rpartition('.')[2]!r} in the source, {len(names_there)} in the target. "
+                "Name them, or use `mapping` or `skip`. Received: source "
+                f"{[leaf.path for leaf in givers]}, target {[leaf.path for leaf in takers]}"
             )
         if any(a != b and a in names_there for a, b in zip(names, names_there, strict=True)):
             paths = [[leaf.path for leaf in side[group]] for side in sides]
