@@ -29,6 +29,9 @@ class Node:
         for part in self.parts:
             yield from part
 
+    def has_weights(self):
+        return any(own_variables(node.layer) for node in self)
+
     def by_path(self, path=()):
         """Each layer of the tree by all the keys that lead to it."""
         found = {path: self.layer}
@@ -92,9 +95,12 @@ def _add_the_rest(node, seen, properties):
     names = Names()
     for layer in layers_of(node.layer):
         if id(layer) not in seen:
-            keys = ("_layers", names.next(snake_case(type(layer).__name__)))
-            node.parts.append(_visit(layer, keys, seen, properties))
-            _add_the_rest(node.parts[-1], seen, properties)
+            kind = snake_case(type(layer).__name__)
+            part = _visit(layer, ("_layers", kind), seen, properties)
+            _add_the_rest(part, seen, properties)
+            if part.has_weights() or any(has_other_state(inner.layer) for inner in part):
+                part.keys = ("_layers", names.next(kind))
+                node.parts.append(part)
 
 
 def _attribute_names(layer):

@@ -1,5 +1,5 @@
+from ..._arguments import fraction
 from ._paired_weights import paired
-from ._rollout import fraction
 
 
 def soft_update(target, online, tau=0.005):
@@ -42,9 +42,7 @@ def soft_update(target, online, tau=0.005):
     """
     tau = fraction("tau", tau)
     pairs = paired(target, online)
-    if tau == 1:
-        return pairs.copy()
-    if pairs.half_precision:
+    if pairs.half_precision and tau < 1:
         raise ValueError(
             "`target` must have weights of float32 or float64: in half precision a small step "
             "rounds to none. `TargetNetwork` keeps them in float32 beside. "
