@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ RNG = np.random.default_rng(0)
 
 def randomized(model):
     for weight in model.weights:
-        weight.assign(RNG.normal(size=weight.shape))
+        values = RNG.normal(size=weight.shape)
+        weight.assign(np.abs(values) if "variance" in weight.name else values)
     return model
 
 
@@ -44,12 +46,19 @@ def as_source(model, kind, folder):
 KINDS = ["model", ".keras", ".weights.h5"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_of_a_model(kind, tmp_path):
-    """LSTM in both directions, normalization statistics, attention, and a nested model."""
-    source, target = randomized(recurrent_network()), recurrent_network()
+@pytest.fixture(scope="module")
+def trained():
+    source = randomized(recurrent_network())
     source.compile("adam", "mse", metrics=["mae"])
-    source.fit(np.ones((4, 5, 3)), np.ones((4, 2)), verbose=0)
+    source.optimizer.build(source.trainable_variables)  # is saved too, and must not disturb
+    source(np.ones((4, 5, 3)), training=True)
+    return source
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_of_a_model(kind, trained, tmp_path):
+    """LSTM in both directions, normalization statistics, attention, and a nested model."""
+    source, target = trained, recurrent_network()
     report = transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
     assert len(report.copied) == len(target.weights)
     assert "norm/moving_variance" in report.copied
@@ -284,6 +293,12 @@ def test_values_that_are_not_finite():
         ("model", dense_network("a"), {"skip": "heads"}, "`skip` must name"),
         ("weights.json", dense_network("a"), {}, "a path that ends in"),
         (3, dense_network("a"), {}, "a path that ends in"),
+        ("model", dense_network("a"), {"mapping": "a"}, "`mapping` must be a dict"),
+        ("model", dense_network("a"), {"mapping": {"a": 1}}, "`mapping` must be a dict"),
+        ("model", dense_network("a"), {"skip": 1}, "`skip` must be a path"),
+        ("model", dense_network("a"), {"skip": [1]}, "`skip` must be a path"),
+        ("model", dense_network("a"), {"strict": 1}, "`strict` must be True or False"),
+        ("model", layers.Dense(2), {}, "`target` must be a Keras model"),
         ("model", keras.Sequential([layers.Dense(3)]), {}, "must be built"),
     ],
 )
@@ -388,3 +403,146 @@ def test_a_weight_of_the_model_itself_is_not_forgotten():
     assert "./scale" in transfer_weights(source, target).missing
     with pytest.raises(ValueError, match="strict"):
         transfer_weights(source, target, strict=True)
+
+
+def named(*names):
+    made = [layers.Dense(4, name=name) for name in names]
+    return randomized(keras.Sequential([keras.Input((4,)), *made]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("names", "names_there"),
+    [
+        (("dense_1", "dense_2"), ("dense_2", "dense_1")),
+        (("dense_1", "dense_2"), ("dense_2", "dense_3")),
+    ],
+)
+def test_names_and_order_must_not_disagree(names, names_there, kind, tmp_path):
+    """Names that look as if Keras had made them up, but are the user's: no silent exchange."""
+    source, target = named(*names), named(*names_there)
+    before = values(target)
+    chosen = as_source(source, kind, tmp_path)
+    with pytest.raises(ValueError, match="Names and order of layers must not disagree"):
+        transfer_weights(chosen, target)
+    np.testing.assert_equal(values(target), before)
+    both = sorted(set(names) & set(names_there))
+    transfer_weights(chosen, target, mapping={name: name for name in both})
+    for name in both:
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(target.get_layer(name).kernel),
+            keras.ops.convert_to_numpy(source.get_layer(name).kernel),
+        )
+    by_order = dict(zip(names, names_there, strict=True))
+    transfer_weights(chosen, target, mapping=by_order, strict=True)
+    for a, b in by_order.items():
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(target.get_layer(b).kernel),
+            keras.ops.convert_to_numpy(source.get_layer(a).kernel),
+        )
+
+
+class Encoder(keras.Model):
+    """Not a model of layers by its file: it has a weight of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = self.add_weight(shape=(4,), name="scale")
+        self.one, self.two = layers.Dense(4), layers.Dense(4)
+
+    def call(self, x):
+        return self.scale * self.two(self.one(x))
+
+
+def encoders(subclassed):
+    def encoder(name=None):
+        if subclassed:
+            made = Encoder(**({"name": name} if name else {}))
+            made(np.ones((1, 4), "float32"))
+            return randomized(made)
+        made = [layers.Dense(4), layers.Dense(4), layers.Dense(4, name="last")]
+        return randomized(keras.Sequential([keras.Input((4,)), *made], name=name))
+
+    inputs = keras.Input((4,))
+    inner = encoder("encoder")
+    larger = keras.Model(inputs, layers.Dense(4, name="last")(inner(inputs)))
+    return encoder(), larger, inner
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("subclassed", [False, True])
+def test_a_nested_model_to_and_from_the_root(subclassed, kind, tmp_path):
+    if subclassed and kind == ".keras":
+        kind = "model"  # the class is not registered
+    alone, larger, inner = encoders(subclassed)
+    x = RNG.normal(size=(3, 4)).astype("float32")
+    report = transfer_weights(as_source(larger, kind, tmp_path), alone, mapping={"encoder": ""})
+    assert {path.split("/")[0] for path in report.unused} == {"last"}
+    assert not report.missing
+    found, right = (keras.ops.convert_to_numpy(model(x)) for model in (alone, inner))
+    np.testing.assert_allclose(found, right, rtol=1e-6)
+    randomized(alone)
+    report = transfer_weights(as_source(alone, kind, tmp_path), larger, mapping={"": "encoder"})
+    assert report.missing == ["last/kernel", "last/bias"]
+    assert not report.unused
+    found, right = (keras.ops.convert_to_numpy(model(x)) for model in (inner, alone))
+    np.testing.assert_allclose(found, right, rtol=1e-6)
+
+
+def keras_2_file(path, groups, top=None):
+    """As Keras 2 writes it by `save_weights`, and by `save` under `model_weights`."""
+    with h5py.File(path, "w") as file:
+        root = file.create_group(top) if top else file
+        root.attrs["layer_names"] = [name.encode() for name in groups]
+        root.attrs["keras_version"] = b"2.15.0"
+        for name, weights in groups.items():
+            group = root.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{key}".encode() for key in weights]
+            for key, value in weights.items():
+                group.create_dataset(f"{name}/{key}", data=value)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("file", "top"),
+    [("old.h5", None), ("old.weights.h5", None), ("old.h5", "model_weights")],
+)
+def test_files_of_keras_2_go_by_the_names_of_layers(file, top, tmp_path):
+    def model():
+        made = [
+            layers.BatchNormalization(name="norm"),
+            layers.Bidirectional(layers.LSTM(2), name="both"),
+            keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(4)], name="nest"),
+            layers.Dense(3),
+        ]
+        return randomized(keras.Sequential([keras.Input((5, 3)), *made]))
+
+    source, target = model(), model()
+    lstm = ["kernel:0", "recurrent_kernel:0", "bias:0"]
+    names = {
+        "both": [f"{way}_lstm/lstm_cell/{w}" for way in ("forward", "backward") for w in lstm],
+        "nest": ["dense_7/kernel:0", "dense_7/bias:0", "dense_8/kernel:0", "dense_8/bias:0"],
+        "norm": ["gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"],
+    }
+    groups = {"input_1": {}}
+    for layer in reversed(source.layers):
+        keys = names.get(layer.name, ["kernel:0", "bias:0"])
+        name = layer.name if layer.name in names else "dense_4"
+        weights = [keras.ops.convert_to_numpy(w) for w in layer.weights]
+        groups[name] = dict(zip(keys, weights, strict=True))
+    path = keras_2_file(tmp_path / file, groups, top)
+    report = transfer_weights(path, target, strict=True)
+    assert len(report.copied) == len(target.weights)
+    x = RNG.normal(size=(2, 5, 3)).astype("float32")
+    found, right = (keras.ops.convert_to_numpy(m(x, training=False)) for m in (target, source))
+    np.testing.assert_allclose(found, right, rtol=1e-6)
+
+
+def test_a_file_of_keras_2_that_does_not_fit(tmp_path):
+    groups = {"a": {"kernel:0": np.ones((8, 8)), "alpha:0": np.ones(8)}, "head": {}}
+    groups["other"] = {"kernel:0": np.ones((8, 8))}
+    target = dense_network("a")
+    with pytest.raises(
+        ValueError, match=r"Nothing could be copied(?s:.*)unused +3  a/kernel, a/al"
+    ):
+        transfer_weights(keras_2_file(tmp_path / "old.h5", groups), target)
