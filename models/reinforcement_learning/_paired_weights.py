@@ -61,7 +61,7 @@ class PairedWeights:
 
     def copy(self):
         if not tf.executing_eagerly():
-            self._update(None)
+            self._update(None, guarded=True)
             return
         with tf.init_scope():
             self._hard = (
@@ -75,7 +75,7 @@ class PairedWeights:
             self.copy()
             return
         if not tf.executing_eagerly():  # a variable would have the value of whatever call is last
-            self._update(tau)
+            self._update(tau, guarded=True)
             return
         if self._soft is None:
             self._soft = tf.function(lambda: self._update(self._tau)).get_concrete_function()
@@ -121,8 +121,11 @@ class PairedWeights:
         if changed:
             forget_compiled_functions(layer_tree(self._network()))
 
-    def _update(self, tau):
-        """The operations of one step; `tau` is None where everything is copied."""
+    def _update(self, tau, guarded=False):
+        """The operations of one step; `tau` is None where everything is copied.
+
+        `guarded`: what is not finite changes nothing under XLA either, which leaves out the check.
+        """
         moved = []
         for exact, target, online in zip(self.exact, self.target, self.online, strict=True):
             new = tf.cast(online.value, exact.dtype)
@@ -131,7 +134,14 @@ class PairedWeights:
             moved.append(new)
         # One operation a weight: NaN and infinities show in the sum of squares.
         squares = [tf.cast(tf.nn.l2_loss(w), tf.float32) for w in moved if w.dtype.is_floating]
-        check = tf.debugging.check_numerics(tf.add_n(squares), "online weights")
+        total = tf.add_n(squares)
+        if guarded:
+            is_finite = tf.math.is_finite(total)
+            moved = [
+                tf.where(is_finite, new, exact)
+                for new, exact in zip(moved, self.exact, strict=True)
+            ]
+        check = tf.debugging.check_numerics(total, "online weights")
         with tf.control_dependencies([check]):
             for exact, target, new in zip(self.exact, self.target, moved, strict=True):
                 exact.assign(new)

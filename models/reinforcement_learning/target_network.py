@@ -74,7 +74,8 @@ class TargetNetwork:
 
         Raises:
             ValueError: a weight of the online network is not finite; nothing has moved then. Inside
-                a `tf.function` it is TensorFlow's `InvalidArgumentError`.
+                a `tf.function` it is TensorFlow's `InvalidArgumentError`; compiled by XLA, which
+                knows no errors, the target only stays as it is.
         """
         calls = self._calls.assign_add(1)
         if self.update_period == 1:

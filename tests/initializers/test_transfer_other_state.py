@@ -135,7 +135,8 @@ def test_a_vocabulary_given_as_an_argument_is_fixed():
 def bins_model(data=None, **kwargs):
     learned = layers.Discretization(name="bins", **(kwargs or {"num_bins": 4}))
     if data is not None:
-        learned.adapt(data)
+        learned.update_state(data)  # as `adapt` does, which needs TensorFlow
+        learned.finalize_state()
     inputs = keras.Input((3,))
     scores = layers.Dense(2, name="head")(inputs)
     return keras.Model(inputs, [learned(inputs), scores])

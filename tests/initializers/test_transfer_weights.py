@@ -7,6 +7,7 @@ from keras import layers
 from kerazoo.initializers import transfer_weights
 
 RNG = np.random.default_rng(0)
+numpy = keras.ops.convert_to_numpy
 
 
 def randomized(model):
@@ -32,7 +33,7 @@ def recurrent_network(head=2):
 
 
 def values(model):
-    return {weight.path: weight.numpy() for weight in model.weights}
+    return {weight.path: numpy(weight) for weight in model.weights}
 
 
 def as_source(model, kind, folder):
@@ -41,6 +42,13 @@ def as_source(model, kind, folder):
     path = folder / f"source{kind}"
     model.save(path) if kind == ".keras" else model.save_weights(path)
     return path
+
+
+def keys_in(path):
+    keys = set()
+    with h5py.File(path, "r") as file:
+        file.visit(lambda name: keys.update(name.split("/")))
+    return keys
 
 
 KINDS = ["model", ".keras", ".weights.h5"]
@@ -63,9 +71,9 @@ def test_all_of_a_model(kind, trained, tmp_path):
     assert len(report.copied) == len(target.weights)
     assert "norm/moving_variance" in report.copied
     x = RNG.normal(size=(4, 5, 3))
-    np.testing.assert_allclose(target(x), source(x), rtol=1e-6)
+    np.testing.assert_allclose(numpy(target(x)), numpy(source(x)), rtol=1e-6)
     for a, b in zip(source.weights, target.weights, strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(numpy(a), numpy(b))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +106,9 @@ def test_a_head_of_another_size_is_listed_and_kept(kind, tmp_path):
     ]
     np.testing.assert_equal(target.get_layer("head").get_weights(), before)
     assert report.copied == ["a/kernel", "a/bias", "b/kernel", "b/bias"]
-    np.testing.assert_array_equal(target.get_layer("b").kernel, source.get_layer("b").kernel)
+    np.testing.assert_array_equal(
+        numpy(target.get_layer("b").kernel), numpy(source.get_layer("b").kernel)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,7 +195,7 @@ def test_layers_without_names_are_not_guessed(kind, tmp_path):
         zip([a.name for a in source.layers], [b.name for b in target.layers], strict=False)
     )
     transfer_weights(source, target, mapping=mapping)
-    np.testing.assert_array_equal(target.layers[1].kernel, source.layers[1].kernel)
+    np.testing.assert_array_equal(numpy(target.layers[1].kernel), numpy(source.layers[1].kernel))
 
 
 def test_another_class_of_the_same_shape_is_no_match():
@@ -217,7 +227,7 @@ def test_subclassed_models(kind, tmp_path):
     randomized(source)
     report = transfer_weights(as_source(source, kind, tmp_path), target)
     assert report.copied == ["one/kernel", "one/bias", "two/kernel", "two/bias"]
-    np.testing.assert_array_equal(target.blocks[1].kernel, source.blocks[1].kernel)
+    np.testing.assert_array_equal(numpy(target.blocks[1].kernel), numpy(source.blocks[1].kernel))
 
 
 def test_layers_inside_a_layer_of_ones_own(tmp_path):
@@ -239,9 +249,14 @@ def test_layers_inside_a_layer_of_ones_own(tmp_path):
     for kind in ("model", ".weights.h5"):
         target = model()
         target(np.ones((1, 4)))
-        transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
+        chosen = as_source(source, kind, tmp_path)
+        if kind == ".weights.h5" and "container" not in keys_in(chosen):
+            with pytest.raises(ValueError, match="block/parts/container/dense/kernel"):
+                transfer_weights(chosen, target, strict=True)  # Keras 3.10 does not save it
+            continue
+        transfer_weights(chosen, target, strict=True)
         x = RNG.normal(size=(3, 4))
-        np.testing.assert_allclose(target(x), source(x), rtol=1e-6)
+        np.testing.assert_allclose(numpy(target(x)), numpy(source(x)), rtol=1e-6)
 
 
 def test_precision_is_the_targets():
@@ -267,7 +282,7 @@ def test_half_precision_from_a_file(kind, tmp_path):
     source, target = randomized(model("bfloat16")), model("float32")
     transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
     expected = keras.ops.cast(source.layers[0].kernel, "float32")
-    np.testing.assert_array_equal(target.layers[0].kernel, expected)
+    np.testing.assert_array_equal(numpy(target.layers[0].kernel), numpy(expected))
 
 
 def test_values_that_are_not_finite():
@@ -319,7 +334,9 @@ def test_keras_itself_goes_wrong_here(tmp_path):
     source.save_weights(tmp_path / "source.weights.h5")
     with pytest.warns(UserWarning, match="could not be loaded"):
         target.load_weights(tmp_path / "source.weights.h5", skip_mismatch=True)
-    np.testing.assert_array_equal(target.get_layer("new").kernel, source.get_layer("a").kernel)
+    np.testing.assert_array_equal(
+        numpy(target.get_layer("new").kernel), numpy(source.get_layer("a").kernel)
+    )
 
 
 class Branches(keras.Model):
@@ -361,7 +378,7 @@ def test_attributes_of_subclassed_models(kind, nested, tmp_path):
     source, target = model(), model()
     report = transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
     assert len(report.copied) == 13
-    np.testing.assert_allclose(target(X), source(X), rtol=1e-5)
+    np.testing.assert_allclose(numpy(target(X)), numpy(source(X)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["model", ".weights.h5"])
@@ -381,7 +398,7 @@ def test_a_nested_subclassed_model_whose_file_looks_functional(kind, tmp_path):
 
     source, target = model(), model()
     transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
-    np.testing.assert_allclose(target(X), source(X), rtol=1e-5)
+    np.testing.assert_allclose(numpy(target(X)), numpy(source(X)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["model", ".weights.h5"])
@@ -393,7 +410,7 @@ def test_attributes_without_names_are_known_by_the_attribute(kind, tmp_path):
     source = as_source(source, kind, tmp_path)
     assert transfer_weights(source, target, strict=True).copied[-1] == "./scale"
     if kind == "model":
-        np.testing.assert_allclose(target(X), source(X), rtol=1e-5)
+        np.testing.assert_allclose(numpy(target(X)), numpy(source(X)), rtol=1e-5)
 
 
 def test_a_weight_of_the_model_itself_is_not_forgotten():
@@ -430,15 +447,15 @@ def test_names_and_order_must_not_disagree(names, names_there, kind, tmp_path):
     transfer_weights(chosen, target, mapping={name: name for name in both})
     for name in both:
         np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(target.get_layer(name).kernel),
-            keras.ops.convert_to_numpy(source.get_layer(name).kernel),
+            numpy(target.get_layer(name).kernel),
+            numpy(source.get_layer(name).kernel),
         )
     by_order = dict(zip(names, names_there, strict=True))
     transfer_weights(chosen, target, mapping=by_order, strict=True)
     for a, b in by_order.items():
         np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(target.get_layer(b).kernel),
-            keras.ops.convert_to_numpy(source.get_layer(a).kernel),
+            numpy(target.get_layer(b).kernel),
+            numpy(source.get_layer(a).kernel),
         )
 
 
@@ -479,13 +496,13 @@ def test_a_nested_model_to_and_from_the_root(subclassed, kind, tmp_path):
     report = transfer_weights(as_source(larger, kind, tmp_path), alone, mapping={"encoder": ""})
     assert {path.split("/")[0] for path in report.unused} == {"last"}
     assert not report.missing
-    found, right = (keras.ops.convert_to_numpy(model(x)) for model in (alone, inner))
+    found, right = (numpy(model(x)) for model in (alone, inner))
     np.testing.assert_allclose(found, right, rtol=1e-6)
     randomized(alone)
     report = transfer_weights(as_source(alone, kind, tmp_path), larger, mapping={"": "encoder"})
     assert report.missing == ["last/kernel", "last/bias"]
     assert not report.unused
-    found, right = (keras.ops.convert_to_numpy(model(x)) for model in (inner, alone))
+    found, right = (numpy(model(x)) for model in (inner, alone))
     np.testing.assert_allclose(found, right, rtol=1e-6)
 
 
@@ -528,13 +545,13 @@ def test_files_of_keras_2_go_by_the_names_of_layers(file, top, tmp_path):
     for layer in reversed(source.layers):
         keys = names.get(layer.name, ["kernel:0", "bias:0"])
         name = layer.name if layer.name in names else "dense_4"
-        weights = [keras.ops.convert_to_numpy(w) for w in layer.weights]
+        weights = [numpy(w) for w in layer.weights]
         groups[name] = dict(zip(keys, weights, strict=True))
     path = keras_2_file(tmp_path / file, groups, top)
     report = transfer_weights(path, target, strict=True)
     assert len(report.copied) == len(target.weights)
     x = RNG.normal(size=(2, 5, 3)).astype("float32")
-    found, right = (keras.ops.convert_to_numpy(m(x, training=False)) for m in (target, source))
+    found, right = (numpy(m(x, training=False)) for m in (target, source))
     np.testing.assert_allclose(found, right, rtol=1e-6)
 
 

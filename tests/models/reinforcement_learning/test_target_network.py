@@ -309,6 +309,23 @@ def test_what_is_not_finite_does_not_spread(wrong):
     assert_weights(followed.model, before[1], rtol=0)
 
 
+def test_what_is_not_finite_does_not_spread_in_compiled_code():
+    online = small()
+    target = TargetNetwork(online, tau=0.5, update_period=2)
+    before = target.model.get_weights()
+    online.layers[0].kernel.assign(np.full((3, 2), np.nan))
+    target.update()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        tf.function(target.update)()
+    assert_weights(target.model, before, rtol=0)
+    target.update()
+    tf.function(target.update, jit_compile=True)()
+    assert_weights(target.model, before, rtol=0)
+    for update in (soft_update, hard_update):
+        tf.function(lambda update=update: update(target.model, online), jit_compile=True)()
+        assert_weights(target.model, before, rtol=0)
+
+
 def test_one_compiled_call():
     """No tracing after the first update, and inside a `tf.function` too."""
     online, target = dense(), dense()
