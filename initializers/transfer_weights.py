@@ -49,8 +49,8 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
 
     What a layer has learned beside its weights, a vocabulary or bin boundaries, goes with it; a
     `.weights.h5` file holds none of it. What is computed from weights, as in `Normalization`, is
-    computed anew, and LoRA weights arrive merged, as Keras saves them. Layers that cannot be told
-    from their names alone, in a file, are known by the attributes as Keras saved them.
+    computed anew, and LoRA weights arrive merged, as Keras saves them. Layers that only Keras's own
+    list `_layers` holds are in no file of Keras: the report names them as missing.
 
     Args:
         source: A built model, or the path of a `.keras`, `.weights.h5` or Keras 2 `.h5` file. Of a
@@ -76,6 +76,7 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
             file is of another kind, `mapping` or `skip` names what is not there, layers without
             names cannot be told apart, two layers claim one place, a value is not finite in the
             target's precision, nothing could be copied, or `strict` and not all fits.
+        RuntimeError: Keras refuses a vocabulary of another size for a layer in use.
 
     Example:
 
