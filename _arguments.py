@@ -10,6 +10,7 @@ import math
 import numbers
 import operator
 
+import keras
 import numpy as np
 
 LONGEST = 200  # characters of a value in an error
@@ -90,6 +91,23 @@ def choice(name, value, choices, also=()):
         words = ", ".join(repr(word) for word in choices)
         raise wrong(name, _or(f"one of {words}", also), value)
     return str(value)
+
+
+def text(name, value, also=()):
+    """`value` as a `str`, not empty."""
+    if _is_one_of(value, also):
+        return value
+    if not isinstance(value, str) or not value:
+        raise wrong(name, _or("a string", also), value)
+    return str(value)
+
+
+def built_model(name, value):
+    """`value` where it is a Keras model whose weights exist."""
+    if not isinstance(value, keras.Model) or not value.built:
+        wanted = "a built Keras model: give it a `keras.Input`, or call it once on a batch"
+        raise wrong(name, wanted, value)
+    return value
 
 
 def integer_or_none(value):

@@ -7,6 +7,8 @@ import types
 import keras
 import tensorflow as tf
 
+from ..._arguments import in_words
+
 
 def are_arrays(data):
     """Whether `data` is dense arrays; for anything else Keras has an adapter, or an error."""
@@ -18,15 +20,35 @@ def check_lengths(x, y, sample_weight):
     """Keras's own check: arrays of one row would be broadcast over all the others."""
     data = {"x": x, "y": y, "sample_weight": sample_weight}
     lengths = {
-        name: [leaf.shape[0] for leaf in keras.tree.flatten(value) if leaf is not None]
+        name: [
+            leaf.shape[0] if leaf.shape else None
+            for leaf in keras.tree.flatten(value)
+            if leaf is not None
+        ]
         for name, value in data.items()
     }
     different = {length for of_one in lengths.values() for length in of_one}
-    if len(different) > 1 or 0 in different:
+    if len(different) > 1 or different & {0, None}:
         raise ValueError(
             "`x`, `y` and `sample_weight` must hold the same number of examples, and at least one. "
             f"Received: numbers of examples={lengths}"
         )
+
+
+def compared_value_by_value(target, output):
+    """Whether a loss of Keras compares each output with one target, for these shapes.
+
+    Keras drops or adds a last axis of one where the numbers of axes differ by one; all other
+    differences are broadcast.
+    """
+    target, output = tuple(target), tuple(output)
+    if len(target) == len(output) + 1 and target[-1] == 1:
+        target = target[:-1]
+    if len(output) == len(target) + 1 and output[-1] == 1:
+        output = output[:-1]
+    return len(target) == len(output) and all(
+        a == b or a is None or b is None for a, b in zip(target, output, strict=True)
+    )
 
 
 def one_batch(x, y, sample_weight):
@@ -91,6 +113,12 @@ def _tuples(data):
 def _tensor(array):
     if array is None:  # an output whose examples all weigh the same
         return None
-    tensor = tf.convert_to_tensor(array)
+    try:
+        tensor = tf.convert_to_tensor(array)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`x`, `y` and `sample_weight` must be arrays of one dtype each, every row of the same "
+            f"length. Received: {in_words(array)}"
+        ) from error
     # Keras gives every floating array the default precision too.
     return tf.cast(tensor, keras.config.floatx()) if tensor.dtype.is_floating else tensor
