@@ -43,9 +43,14 @@ def _callbacks(name, value):
 
 
 def _class_weight(name, value):
-    if value is not None and not isinstance(value, dict):
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not value:
         raise wrong(name, "a dictionary of weights by class index, or None", value)
-    return value
+    return {
+        integer(name, key, minimum=0): number(name, weight, minimum=0)
+        for key, weight in value.items()
+    }
 
 
 def _validation_freq(name, value):

@@ -5,9 +5,10 @@ import math
 import types
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from ..._arguments import in_words
+from ..._arguments import in_words, wrong
 
 
 def are_arrays(data):
@@ -35,13 +36,44 @@ def check_lengths(x, y, sample_weight):
         )
 
 
-def compared_value_by_value(target, output):
-    """Whether a loss of Keras compares each output with one target, for these shapes.
+def check_weights(sample_weight):
+    """A negative weight would ask for as bad a fit as possible."""
+    for leaf in keras.tree.flatten(sample_weight):
+        if hasattr(leaf, "__array__") and (np.asarray(leaf) < 0).any():
+            raise wrong("sample_weight", "at least 0 everywhere", sample_weight)
 
-    Keras drops or adds a last axis of one where the numbers of axes differ by one; all other
-    differences are broadcast.
+
+def check_target(target, output, elementwise):
+    """Refuses a target that Keras's losses would cast or broadcast to something else.
+
+    Args:
+        target: Tensor, of one output.
+        output: Tensor, the output.
+        elementwise: Whether the loss compares each value of the output with one of the target.
     """
-    target, output = tuple(target), tuple(output)
+    target = target if tf.is_tensor(target) else tf.convert_to_tensor(target)
+    if target.shape.rank is None:
+        raise ValueError(
+            "`y` must have the same number of axes in all calls of `fit` and `evaluate`, because "
+            "they share a graph: give it as before, or call `compile` again. "
+            "Received: y with another number of axes than before"
+        )
+    if target.dtype.is_complex or target.dtype == tf.string:
+        raise ValueError(
+            "`y` must hold real numbers: of complex ones make two outputs, of words their "
+            f"indices. Received: y of dtype {target.dtype.name}"
+        )
+    if elementwise and not _compared_value_by_value(tuple(target.shape), tuple(output.shape)):
+        raise ValueError(
+            "`y` must have the shape of the model's outputs: others would be broadcast, and "
+            "targets compared with the outputs of other examples or features. "
+            f"Received: y of shape {tuple(target.shape)} for outputs of shape "
+            f"{tuple(output.shape)}"
+        )
+
+
+def _compared_value_by_value(target, output):
+    """Keras drops or adds a last axis of one where the numbers of axes differ by one."""
     if len(target) == len(output) + 1 and target[-1] == 1:
         target = target[:-1]
     if len(output) == len(target) + 1 and output[-1] == 1:

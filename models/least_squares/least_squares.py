@@ -18,7 +18,8 @@ from .._fit_arguments import checked, checked_losses, checked_optimizer
 from .batches import (
     are_arrays,
     check_lengths,
-    compared_value_by_value,
+    check_target,
+    check_weights,
     hold_out,
     one_batch,
     with_batch_size,
@@ -210,6 +211,7 @@ class LeastSquares(keras.Model):
         )
         fit = super().fit
         if self._is_second_order():
+            check_weights(sample_weight)
             whole = y is not None and batch_size is None and steps_per_epoch is None
             whole = whole and are_arrays((x, y, sample_weight))
             if whole:
@@ -451,23 +453,17 @@ class LeastSquares(keras.Model):
             targets = keras.tree.flatten(y)
         if len(targets) != len(outputs):
             return  # Keras says what does not fit together.
-        for loss, target, output in zip(self._loss_of_each_output(y_pred), targets, outputs, strict=True):
-            if loss is None or target is None or curvature_form(loss) not in ELEMENTWISE:
-                continue
-            if not compared_value_by_value(target.shape, output.shape):
-                raise ValueError(
-                    "`y` must have the shape of the model's outputs: others would be broadcast, "
-                    "and targets compared with the outputs of other examples or features. "
-                    f"Received: y of shape {tuple(target.shape)} for outputs of shape "
-                    f"{tuple(output.shape)}"
-                )
+        for loss, target, output in zip(
+            self._loss_of_each_output(y_pred), targets, outputs, strict=True
+        ):
+            if loss is not None and target is not None:
+                check_target(target, output, curvature_form(loss) in ELEMENTWISE)
 
     def _curvature_forms(self, structure):
         """The form of each output's loss, in the order of the flattened outputs."""
         # An output without a loss has zero curvature, which any form finds.
-        return [
-            DIAGONAL if loss is None else curvature_form(loss) for loss in self._loss_of_each_output(structure)
-        ]
+        losses = self._loss_of_each_output(structure)
+        return [DIAGONAL if loss is None else curvature_form(loss) for loss in losses]
 
     def _loss_of_each_output(self, structure):
         """Each output's loss as it was given, in the order of the flattened outputs."""
