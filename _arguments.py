@@ -73,6 +73,15 @@ def fraction(name, value, also=()):
     return number(name, value, minimum=0, maximum=1, also=also)
 
 
+def text(name, value, also=()):
+    """`value` as a `str`, not empty."""
+    if _is_one_of(value, also):
+        return value
+    if not isinstance(value, str) or not value:
+        raise wrong(name, _or("a string", also), value)
+    return str(value)
+
+
 def boolean(name, value, also=()):
     """`value` as a `bool`; neither 0 nor 1, nor a word, is one."""
     if _is_one_of(value, also):
@@ -93,23 +102,6 @@ def choice(name, value, choices, also=()):
     return str(value)
 
 
-def text(name, value, also=()):
-    """`value` as a `str`, not empty."""
-    if _is_one_of(value, also):
-        return value
-    if not isinstance(value, str) or not value:
-        raise wrong(name, _or("a string", also), value)
-    return str(value)
-
-
-def built_model(name, value):
-    """`value` where it is a Keras model whose weights exist."""
-    if not isinstance(value, keras.Model) or not value.built:
-        wanted = "a built Keras model: give it a `keras.Input`, or call it once on a batch"
-        raise wrong(name, wanted, value)
-    return value
-
-
 def integer_or_none(value):
     """`value` as an `int`, or None where it is no whole number or a boolean."""
     if isinstance(value, (bool, np.bool_)):
@@ -118,6 +110,14 @@ def integer_or_none(value):
         return operator.index(value)
     except TypeError:
         return None
+
+
+def built_model(name, value):
+    """`value` where it is a Keras model whose weights exist."""
+    if not isinstance(value, keras.Model) or not value.built:
+        wanted = "a built Keras model: give it a `keras.Input`, or call it once on a batch"
+        raise wrong(name, wanted, value)
+    return value
 
 
 def wrong(name, wanted, value):
