@@ -127,8 +127,10 @@ def wrong(name, wanted, value):
 
 def in_words(value):
     """A value as an error shows it: arrays by shape and dtype, long texts cut."""
-    if isinstance(getattr(value, "shape", None), tuple) and value.shape != ():
-        return f"{type(value).__name__} of shape {value.shape}, dtype {value.dtype}"
+    is_array = hasattr(value, "__array__") and isinstance(getattr(value, "shape", None), tuple)
+    if is_array and value.shape != ():
+        dtype = getattr(value, "dtype", "mixed")  # a table of pandas has one a column
+        return f"{type(value).__name__} of shape {value.shape}, dtype {dtype}"
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 

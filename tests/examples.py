@@ -36,9 +36,7 @@ def network():
 
 
 def backtest():
-    return forecasting.Backtest(
-        np.arange(20.0), [10, 12], 3, 1, {"forecaster": np.ones((2, 3, 1))}
-    )
+    return forecasting.Backtest(np.arange(20.0), [10, 12], 3, 1, {"forecaster": np.ones((2, 3, 1))})
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -511,7 +511,9 @@ class StatefulLSTMForecaster(keras.Model):
             A `Backtest` with `.table()`, `.plot(path)` and `.forecasts`.
         """
         if isinstance(refit, dict):
-            _refuse("fit", {name: refit[name] for name in refit if name not in _FIT_ARGUMENTS})
+            if not set(refit) <= set(_FIT_ARGUMENTS):
+                wanted = f"True, False or a dictionary of arguments of `fit`: {_FIT_ARGUMENTS}"
+                raise wrong("refit", wanted, refit)
             fit_arguments = refit
         elif not boolean("refit", refit):
             fit_arguments = None

@@ -105,9 +105,10 @@ class LeastSquares(keras.Model):
     """
 
     def __init__(self, model, **kwargs):
+        built_model("model", model)
         # The network's own precision: in another, inputs would be cast twice.
-        super().__init__(**{"dtype": getattr(model, "dtype_policy", None), **kwargs})
-        self.model = built_model("model", model)
+        super().__init__(**{"dtype": model.dtype_policy, **kwargs})
+        self.model = model
         self.built = True
         self._whole_batch = False
         self._announces = False

@@ -208,6 +208,91 @@ def test_what_is_no_array_is_left_to_keras():
         fit(model, x=tf.data.Dataset.from_tensors((X, Y)))
 
 
+@pytest.fixture(scope="module")
+def whole_and_batches():
+    """Two models that share one network, so that each traces its graph once."""
+    return compiled(linear()), compiled(linear())
+
+
+@pytest.mark.parametrize("shape", [(60, 2), (60, 3), (1, 60), (60, 1, 1, 1)])
+def test_targets_that_would_be_broadcast_are_refused(whole_and_batches, shape):
+    """Plain Keras fits (60, 2) to (60, 1), each output to both targets."""
+    whole, batches = whole_and_batches
+    before = weights_of(whole)
+    y = np.ones(shape) if shape[0] == 60 else np.ones((60, *shape))
+    for model, arguments in ((whole, {}), (batches, {"batch_size": 20})):
+        with pytest.raises(ValueError, match=r"`y` must .*shape.* Received: y of shape \("):
+            compiled(model.model).fit(X, y, verbose=0, **arguments)
+        with pytest.raises(ValueError, match=r"`y` must .*shape.* Received: y of shape \("):
+            compiled(model.model).evaluate(X, y, verbose=0)
+    np.testing.assert_array_equal(weights_of(whole), before)
+
+
+@pytest.mark.parametrize("loss", ["huber", "poisson", "binary_crossentropy"])
+def test_targets_of_other_elementwise_losses(loss):
+    net = network(activation="sigmoid")
+    with pytest.raises(ValueError, match="`y` must have the shape"):
+        fit(compiled(net, loss=loss), y=np.ones((60, 2)))
+
+
+def test_targets_that_keras_squeezes(float64):
+    """Equal to what plain Keras says of them."""
+    for y in (Y[:, 0], Y[:, :, None]):
+        model = compiled(linear())
+        plain = linear()
+        plain.compile("sgd", "mse")
+        expected = plain.evaluate(X, y, verbose=0)
+        np.testing.assert_allclose(model.evaluate(X, y, verbose=0), expected, rtol=1e-12)
+        wanted = fit(compiled(linear()), epochs=3)["loss"]
+        np.testing.assert_allclose(fit(model, y=y, epochs=3)["loss"], wanted, rtol=1e-12)
+
+
+def test_sparse_labels_are_no_shapes_of_outputs():
+    labels = np.arange(60) % 3
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = [fit(compiled(network(outputs=3), loss=loss), y=y) for y in (labels, labels[:, None])]
+    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-5)
+
+
+def test_targets_of_each_output_are_checked():
+    names = {"sum": Y, "rest": X[:, :2]}
+    bad = {"sum": X[:, :2], "rest": X[:, :2]}
+    inputs = keras.Input((3,))
+    outputs = {"sum": layers.Dense(1)(inputs), "rest": layers.Dense(2)(inputs)}
+    by_name = keras.Model(inputs, outputs)
+    fit(compiled(by_name, loss={"sum": "mse", "rest": "huber"}), y=names)
+    in_a_list = keras.Model(inputs, [outputs["sum"], outputs["rest"]])
+    for model, y in ((by_name, bad), (in_a_list, [X[:, :2], X[:, :2]])):
+        with pytest.raises(ValueError, match=r"y of shape \(60, 2\) for outputs .*\(60, 1\)"):
+            fit(compiled(model), y=y)
+    # What has no loss is compared with nothing.
+    fit(compiled(in_a_list, loss=["mse", None]), y=[Y, np.ones((60, 7))])
+
+
+def test_another_number_of_axes_than_before_is_refused():
+    """Keras's graph takes any rank the second time: "Cannot take the length of shape"."""
+    model = compiled(linear())
+    fit(model, y=Y[:, 0])
+    with pytest.raises(ValueError, match="`y` must have the same number of axes"):
+        fit(model, y=Y)
+
+
+def test_the_name_of_the_optimizer():
+    model = LeastSquares(linear())
+    for optimizer in ("levenberg_marquardt", None, "kerazoo>LevenbergMarquardt"):
+        model.compile(optimizer)
+        assert type(model.optimizer) is LevenbergMarquardt
+    model.compile("adam")
+    assert type(model.optimizer) is keras.optimizers.Adam
+
+
+def test_there_is_no_learning_rate():
+    with pytest.raises(TypeError, match=r"`learning_rate` is no .*`initial_damping`.*_rate=0\.1"):
+        LevenbergMarquardt(learning_rate=0.1)
+    with pytest.raises(TypeError, match=r"`clipnorm` is no .* Received: clipnorm=1"):
+        LevenbergMarquardt(clipnorm=1)
+
+
 def test_inputs_that_are_not_dense_are_refused():
     sparse, model = tf.sparse.from_dense(X.astype("float32")), compiled(linear())
     for arguments in ({"x": sparse}, {"x": tf.data.Dataset.from_tensors((sparse, Y)), "y": None}):
