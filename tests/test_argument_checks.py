@@ -1,4 +1,4 @@
-"""The checks of `_arguments.py` one by one; test_arguments.py holds every public argument to them."""
+"""The checks of `_arguments.py` one by one; test_arguments.py tries every public argument."""
 
 from fractions import Fraction
 
@@ -96,7 +96,7 @@ def test_bounds_of_integers():
         arguments.positive_integer("n", 0)
     assert arguments.integers("n", (1, 2), 1, 2) == (1, 2)
     for values in ((0, 1), (1, 3), (), "12", None, [1.5], [[1]], {1: 2}, np.ones((2, 2))):
-        with pytest.raises(ValueError, match="`n` must be .*, or a tuple of such"):
+        with pytest.raises(ValueError, match=r"`n` must be .*, or a tuple of such"):
             arguments.integers("n", values, 1, 2)
 
 

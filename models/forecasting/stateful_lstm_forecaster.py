@@ -119,11 +119,15 @@ class StatefulLSTMForecaster(keras.Model):
     each feature. Forecasts are float64 NumPy arrays in the series' own units; losses and metrics
     are in the network's.
 
+    `forecast`, `predict`, `warm_up` and `backtest` need a model that was fitted, or whose weights
+    were loaded or set: with the weights that it drew at the beginning they raise an error.
+    `evaluate` gives the loss of those too.
+
     Called on a tensor `(batch, time, num_features)` in the network's units, the model returns its
     one-step predictions of the same shape, from the initial state on.
 
     Raises:
-        ValueError: an argument is not as described here.
+        ValueError: an argument is not as described here, or the model was never fitted.
 
     Example:
 
@@ -267,7 +271,8 @@ class StatefulLSTMForecaster(keras.Model):
             Keras's `History`.
 
         Raises:
-            ValueError, TypeError: an argument is not as described; no weight has changed then.
+            ValueError, TypeError: an argument is not as described, or one of other Keras models,
+                such as `y` or `validation_split`; no weight has changed then.
         """
         _refuse("fit", kwargs)
         if hasattr(batch_size, "__array__") and np.ndim(batch_size):
@@ -509,6 +514,10 @@ class StatefulLSTMForecaster(keras.Model):
 
         Returns:
             A `Backtest` with `.table()`, `.plot(path)` and `.forecasts`.
+
+        Raises:
+            ValueError: an argument is not as described; without `refit`, the model was never
+                fitted.
         """
         if isinstance(refit, dict):
             if not set(refit) <= set(_FIT_ARGUMENTS):

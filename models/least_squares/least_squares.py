@@ -85,9 +85,9 @@ class LeastSquares(keras.Model):
 
     Raises:
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
-            layers, no trainable weight, a loss that is not smooth. In `fit`: NaN or Inf in a
-            batch, a loss that is not finite, layers that mix examples, workers with different
-            batches.
+            layers, no trainable weight, a loss that is not smooth. In `fit`: targets of another
+            shape than the outputs (a last axis of one may be missing), NaN or Inf in a batch, a
+            loss that is not finite, layers that mix examples, workers with different batches.
         RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:

@@ -128,6 +128,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         name: String.
 
     Raises:
+        TypeError: An argument of Keras's other optimizers, such as `learning_rate`.
         ValueError: An argument is none of the above; in a plain model's `fit`, which has no
             Jacobian to give; when compiled for other variables than before; a step that would need
             too much memory.
@@ -481,7 +482,7 @@ def _refuse(kwargs):
         if name == "learning_rate":
             advice = (
                 "the damping decides how long a step is. Leave `learning_rate` out, or pass "
-                "`initial_damping`, of which more makes shorter steps"
+                "`initial_damping`: the larger, the shorter the first steps"
             )
         raise TypeError(
             f"`{name}` is no argument of LevenbergMarquardt: {advice}. "
