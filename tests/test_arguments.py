@@ -57,7 +57,7 @@ class Integer:
 
     def bad(self):
         yield from (NO_WORD, object(), [1], {}, 1.5, np.nan, np.inf, True, np.True_)
-        yield from _none_unless(self.also)
+        yield from _unless(self.also)
         if self.minimum is not None:
             yield from (self.minimum - 1, np.int64(self.minimum - 1))
         if self.maximum is not None:
@@ -79,7 +79,7 @@ class Number:
     def bad(self):
         yield from (NO_WORD, object(), [1.0], {}, np.nan, np.inf, -np.inf, True, np.True_)
         yield np.float32(np.nan)
-        yield from _none_unless(self.also)
+        yield from _unless(self.also)
         yield from (bound for bound in (self.above, self.below) if bound is not None)
         low = self.minimum if self.minimum is not None else self.above
         high = self.maximum if self.maximum is not None else self.below
@@ -102,7 +102,7 @@ class Integers:
     def bad(self):
         yield from (NO_WORD, object(), {}, [NO_WORD], [1.5], [np.nan], [True], True, np.nan, [None])
         yield from () if self.empty else ((),)
-        yield from _none_unless(self.also)
+        yield from _unless(self.also)
         yield from () if self.minimum is None else (self.minimum - 1, [self.minimum - 1])
 
     def as_numpy(self, value):
@@ -116,7 +116,7 @@ class Boolean:
 
     def bad(self):
         yield from (NO_WORD, object(), [True], {}, 1, 0, 1.0, np.nan)
-        yield from _none_unless(self.also)
+        yield from _unless(self.also)
 
     def as_numpy(self, value):
         return np.bool_(value)
@@ -130,7 +130,7 @@ class Choice:
 
     def bad(self):
         yield from (NO_WORD, object(), [self.words[0]], {}, 1, np.nan, True)
-        yield from _none_unless(self.also)
+        yield from _unless(self.also)
 
 
 @dataclass
@@ -161,8 +161,9 @@ class Target:
     slow: bool = False  # to call it takes seconds
 
 
-def _none_unless(also):
-    return () if None in also else (None,)
+def _unless(also):
+    """What often passes for "choose yourself", where it does not."""
+    return [word for word in (None, "auto") if word not in also]
 
 
 # Small models, each made once.
