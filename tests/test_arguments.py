@@ -130,7 +130,7 @@ class Choice:
 
     def bad(self):
         yield from (NO_WORD, object(), [self.words[0]], {}, 1, np.nan, True)
-        yield from _unless(self.also)
+        yield from _unless((*self.also, *self.words))
 
 
 @dataclass
