@@ -102,6 +102,14 @@ def choice(name, value, choices, also=()):
     return str(value)
 
 
+def unused(name, value, default, reason):
+    """Refuses an argument that nothing would read, unless it has its default."""
+    if not (isinstance(value, type(default)) and value == default):
+        raise ValueError(
+            f"`{name}` has no effect {reason}: leave it out. Received: {name}={in_words(value)}"
+        )
+
+
 def integer_or_none(value):
     """`value` as an `int`, or None where it is no whole number or a boolean."""
     if isinstance(value, (bool, np.bool_)):
