@@ -111,7 +111,7 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
         raise ValueError(
             "Nothing could be copied: no layer of the source has name, class and shapes of one of "
             f"the target. Name the layers, or use `mapping`.\n{report.table()}\n"
-            f"Source: {[leaf.path for leaf in source_leaves]}\nTarget: {[leaf.path for leaf in target_leaves]}"
+            f"Source: {_paths_of(source_leaves)}\nTarget: {_paths_of(target_leaves)}"
         )
     if strict and not report.is_complete():
         raise ValueError(f"`strict=True`, and not everything fits:\n{report.table()}")
@@ -150,6 +150,10 @@ def _leaves_of_both(source, target, mapping):
 
 def _is_within(path, outer):
     return not outer or path == outer or path.startswith(outer + "/")
+
+
+def _paths_of(leaves):
+    return [leaf.path for leaf in leaves]
 
 
 def _check_paths(argument, paths, leaves):
@@ -204,7 +208,7 @@ def _check_unnamed(source_leaves, target_leaves):
                 f"Layers without names of their own cannot be told apart: {len(names)} of class "
                 f"{group.rpartition('.')[2]!r} in the source, {len(names_there)} in the target. "
                 "Name them, or use `mapping` or `skip`. Received: source "
-                f"{[leaf.path for leaf in source_leaves]}, target {[leaf.path for leaf in target_leaves]}"
+                f"{_paths_of(source_leaves)}, target {_paths_of(target_leaves)}"
             )
         if any(a != b and a in names_there for a, b in zip(names, names_there, strict=True)):
             paths = [[leaf.path for leaf in side[group]] for side in sides]
