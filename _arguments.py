@@ -107,7 +107,7 @@ def float_dtype(name, value):
     try:
         dtype = keras.dtype_policies.get(value).compute_dtype
     except (TypeError, ValueError):
-        dtype = "none"
+        dtype = "bool"
     if not keras.backend.is_float_dtype(dtype):
         raise wrong(name, "a floating-point dtype, its name, or None", value)
     return value
