@@ -17,7 +17,9 @@ class RowLoss(keras.losses.Loss):
     def __init__(self, name, reduction, dtype):
         choice("reduction", reduction, REDUCTIONS, also=(None,))
         super().__init__(
-            name=text("name", name), reduction=reduction, dtype=float_dtype("dtype", dtype)
+            name=text("name", name, also=(None,)),
+            reduction=reduction,
+            dtype=float_dtype("dtype", dtype),
         )
 
     @property
