@@ -187,7 +187,8 @@ def _check_kernel_is_its_own(model, layer):
     kernel = kernel_of(layer)
     for other in layers_of(model):
         held = (kernel_of(other), getattr(other, "embeddings", None))
-        if layer not in layers_of(other) and any(weight is kernel for weight in held):
+        is_other = other is not layer and not isinstance(other, keras.layers.Wrapper)
+        if is_other and any(weight is kernel for weight in held):
             raise ValueError(
                 f"The kernel of {layer.name!r} is also that of {other.name!r}, which zeros would "
                 "change. Pass `zero_kernel=False`."

@@ -111,7 +111,7 @@ def seed_report(build_and_train, seeds=5, verbose=1):
     """
     if integer_or_none(seeds) is not None:
         seeds = range(positive_integer("seeds", seeds))
-    seeds = integers("seeds", seeds, minimum=0)
+    seeds = integers("seeds", seeds, minimum=0, maximum=2**32 - 1)
     verbose = integer("verbose", verbose, minimum=0, maximum=1)
     recipes = build_and_train if isinstance(build_and_train, dict) else {"score": build_and_train}
     if not recipes or not all(map(callable, recipes.values())):
