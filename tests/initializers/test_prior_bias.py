@@ -29,10 +29,11 @@ def test_no_other_bias_has_a_lower_loss(loss, weighted, float64):
     y, link, units = CASES[loss]
     weights = WEIGHTS if weighted else np.ones(200)
     function = keras.losses.get(loss)
+    y_true = keras.ops.convert_to_tensor(y, "int32" if y.dtype.kind == "i" else "float64")
 
     def total(bias):
-        outputs = link(keras.ops.convert_to_tensor(np.tile(bias, (200, 1))))
-        values = to_numpy(function(keras.ops.convert_to_tensor(y), outputs))
+        outputs = link(keras.ops.convert_to_tensor(np.tile(bias, (200, 1)), "float64"))
+        values = to_numpy(function(y_true, outputs))
         return float(weights @ np.reshape(values, (200,)))
 
     bias = PriorBias.from_targets(y, loss, smoothing=0, sample_weight=weights)((units,))
