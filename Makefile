@@ -1,14 +1,33 @@
-# Needs python3 (3.11 to 3.13) with venv, make and git; everything else goes into .venv.
+# Needs python3 (3.11 to 3.13) with venv, make and git; everything else goes into .venv*.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: example test lint wheel-test clean
+TEST_TOOLS := 'matplotlib>=3.8' 'pytest>=8.0' 'pytest-xdist>=3.6' 'scikit-learn>=1.5' 'scipy>=1.13'
+
+# What runs on every Keras backend, and on the oldest Keras and TensorFlow.
+EVERYWHERE := tests/layers tests/losses tests/initializers
+BACKENDS := $(EVERYWHERE) tests/test_promises.py tests/test_backends.py tests/models/test_ready_networks.py \
+	tests/models/test_residual_network.py tests/models/test_seed_report.py
+
+.PHONY: example test test-all test-backends test-oldest lint wheel-test clean
 
 example: .venv/.examples
 	$(BIN)/python scripts/forecast_sunspots.py
 
+# The fast tests; `make test-all` runs the slow ones too.
 test: .venv/.test
+	$(BIN)/python -m pytest tests -m "not slow"
+
+test-all: .venv/.test
 	$(BIN)/python -m pytest tests
+
+# JAX and PyTorch, in an environment without TensorFlow.
+test-backends: .venv-backends/.created
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest $(BACKENDS)
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest $(BACKENDS)
+
+test-oldest: .venv-oldest/.created
+	.venv-oldest/bin/python -m pytest $(EVERYWHERE)
 
 lint: .venv/.lint
 	$(BIN)/ruff check .
@@ -27,7 +46,7 @@ wheel-test: .venv-wheel/.created
 	cd "$$work" && "$(CURDIR)"/.venv-wheel/bin/python wheel_smoke.py kerazoo-*.whl
 
 clean:
-	rm -rf .venv .venv-wheel build dist *.egg-info
+	rm -rf .venv .venv-* build dist *.egg-info
 
 # One stamp an extra. They depend on what names the requirements, not on the interpreter,
 # so that an interrupted installation is not taken for a finished one.
@@ -45,4 +64,22 @@ clean:
 .venv-wheel/.created: setup.cfg pyproject.toml
 	rm -rf .venv-wheel
 	$(PYTHON) -m venv .venv-wheel
+	touch $@
+
+# Any build of torch will do; where pip is shown the builds for CPUs alone it takes a small one.
+.venv-backends/.created: setup.cfg pyproject.toml Makefile
+	rm -rf .venv-backends
+	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install --quiet 'keras>=3.15' 'jax>=0.9' 'torch==2.13.0' $(TEST_TOOLS)
+	.venv-backends/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# The lower bounds of setup.cfg; TensorFlow 2.19 has no wheels for Python 3.13.
+.venv-oldest/.created: setup.cfg pyproject.toml Makefile
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet 'keras==3.10.0' \
+		'tensorflow==2.19.1; python_version < "3.13"' \
+		'tensorflow==2.20.0; python_version >= "3.13"' $(TEST_TOOLS)
+	.venv-oldest/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@

@@ -86,6 +86,7 @@ def test_scipy_reaches_the_same_minimum(float64):
     np.testing.assert_allclose(loss_of(model), fitted_loss(), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="tensorflow-graphics is of 2020 on Python 3.12 and later"
 )

@@ -4,11 +4,14 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 import kerazoo
 
 SCRIPT = pathlib.Path(kerazoo.__file__).parent / "scripts" / "bench_levenberg_marquardt.py"
 
 
+@pytest.mark.slow
 def test_a_row_beside_its_limit():
     command = [sys.executable, SCRIPT, "--case", "lstm", "--repeats", "1", "--steps", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

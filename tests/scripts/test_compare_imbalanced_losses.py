@@ -30,6 +30,7 @@ def test_the_tuned_threshold_is_the_best_of_all(script):
         assert found == max(f1_score(truth, p >= t) for t in np.unique(p))
 
 
+@pytest.mark.slow
 def test_problems(script):
     for problem, share, rows in (("synthetic", 1 / 50, 20_000), ("digits", 1 / 31, 4650)):
         x, y, _ = script[problem](3)
@@ -46,6 +47,7 @@ def test_problems(script):
     assert len(np.unique(rows, axis=0)) == len(np.unique(x, axis=0))
 
 
+@pytest.mark.slow
 def test_run_and_table(script, tmp_path, capsys, monkeypatch):
     """One small problem, two seeds, two of the losses: every printed number once more."""
     losses = script["LOSSES"]

@@ -11,6 +11,7 @@ import kerazoo
 SCRIPT = pathlib.Path(kerazoo.__file__).parent / "scripts" / "forecast_sunspots.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", ["sunspots", "airline"])
 def test_runs_and_names_what_it_wrote(series, tmp_path):
     command = [sys.executable, SCRIPT, "--series", series, "--seeds", "1", "--epochs", "1"]

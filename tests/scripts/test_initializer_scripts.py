@@ -21,6 +21,7 @@ def run(name, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_train_digits(tmp_path):
     printed = run(
         "train_digits.py",

@@ -29,6 +29,7 @@ def test_formulas_and_data_belong_together(nist, float64):
         np.testing.assert_allclose(rss, certified, rtol=1e-9, atol=1e-20)
 
 
+@pytest.mark.slow
 def test_certified_digits(nist, float64):
     fits = nist["run"](nist["solve"])
     digits = np.array([fit.digits for fit in fits])

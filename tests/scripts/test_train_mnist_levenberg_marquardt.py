@@ -4,11 +4,14 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 import kerazoo
 
 SCRIPT = pathlib.Path(kerazoo.__file__).parent / "scripts" / "train_mnist_levenberg_marquardt.py"
 
 
+@pytest.mark.slow
 def test_compares_all_methods_and_draws(tmp_path):
     picture = tmp_path / "mnist.png"
     command = [sys.executable, SCRIPT, "--seeds", "1", "--epochs", "1", "--images", "928"]

@@ -46,6 +46,7 @@ def test_forecasts_scores_and_baselines(model, series):
     assert f"{scores['seasonal naive']['rmse'].mean():.4g}" in table
 
 
+@pytest.mark.slow
 def test_refit_trains_on_what_precedes_each_origin(model, series):
     arguments = {"epochs": 3, "bptt_steps": 10}
     weights = model.get_weights()

@@ -4,6 +4,7 @@ import checks
 import keras
 import numpy as np
 import pytest
+from speed import slow_but
 
 from kerazoo.models import StatefulLSTMForecaster
 
@@ -66,6 +67,7 @@ def test_chunked_training_loss_is_the_full_sequence_loss(rows, steps):
     np.testing.assert_allclose(reported, full_sequence_loss(model, series), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_chunked_training_loss_in_float64(float64):
     model = make(optimizer=frozen(), units=(8, 5))
     assert model.compute_dtype == "float64"
@@ -152,6 +154,7 @@ def test_fit_again_with_other_series_and_rows():
         np.testing.assert_allclose(reported[0], full_sequence_loss(model, series), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns_a_sine():
     sine = np.sin(0.3 * np.arange(200))
     model = make(units=(16,), optimizer=keras.optimizers.Adam(0.01))
@@ -160,6 +163,7 @@ def test_training_learns_a_sine():
     assert np.sqrt(np.mean(error**2)) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{"jit_compile": True}, {"steps_per_execution": 3}])
 def test_compile_options(arguments):
     series = waves()
@@ -193,7 +197,7 @@ def trained(arguments):
     return model, series
 
 
-@pytest.mark.parametrize("arguments", SETTINGS)
+@pytest.mark.parametrize("arguments", slow_but(SETTINGS[0], SETTINGS[-1], of=SETTINGS))
 def test_rollout_equals_a_step_loop(arguments):
     model, series = trained(arguments)
     forecasts = model.forecast(20, series)
@@ -208,7 +212,7 @@ def test_rollout_equals_a_step_loop(arguments):
         np.testing.assert_allclose(forecast, steps, rtol=1e-4)
 
 
-@pytest.mark.parametrize("arguments", SETTINGS)
+@pytest.mark.parametrize("arguments", slow_but(SETTINGS[0], SETTINGS[-1], of=SETTINGS))
 def test_predict_is_aligned_and_equals_stepping_through(arguments):
     model, series = trained(arguments)
     one = series[0]
@@ -236,6 +240,7 @@ def test_steps_of_several_series_with_missing_observations():
         np.testing.assert_allclose(prediction[i], whole.prediction[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_series_of_a_call_change_nothing():
     model = make(units=(8, 5))
     series = waves([48, 331, 100])
@@ -305,6 +310,7 @@ def test_learned_initial_state_is_trained():
     assert np.abs(states.numpy()).min() > 0
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_in_a_fresh_process(tmp_path):
     for i, arguments in enumerate(SETTINGS):
         model, series = trained(arguments)
@@ -334,6 +340,7 @@ def test_saved_and_loaded_in_a_fresh_process(tmp_path):
     assert printed.count("same") == len(SETTINGS)
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_loading_as_if_without_a_break(tmp_path):
     series = waves([60, 45])
     whole, broken = make(metrics=["mae"]), make(metrics=["mae"])
@@ -367,7 +374,7 @@ def test_callbacks_of_keras(tmp_path):
     )
 
 
-@pytest.mark.parametrize("policy", checks.DTYPE_POLICIES)
+@pytest.mark.parametrize("policy", slow_but("mixed_bfloat16", of=checks.DTYPE_POLICIES))
 def test_dtype_policies(policy):
     model = make(dtype=policy)
     series = waves([60, 45])
@@ -554,6 +561,7 @@ def test_masked_arrays_are_missing_values():
     np.testing.assert_array_equal(model.forecast(3, masked), model.forecast(3, gaps))
 
 
+@pytest.mark.slow
 def test_one_long_context_does_not_inflate_the_others():
     model = make(units=(2,))
     series = [*waves([20] * 5), *waves([2**18 + 5]), *waves([20] * 5, seed=1)]

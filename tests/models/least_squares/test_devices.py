@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Configured before TensorFlow starts, so in processes of their own.
 FOLDER = Path(__file__).parent
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.optimize import minimize, nnls
+from speed import slow_but
 
 import kerazoo
 from kerazoo.models import LeastSquares
@@ -175,6 +176,7 @@ class Batches(keras.utils.PyDataset):
         return X[20 * i : 20 * i + 20], Y[20 * i : 20 * i + 20]
 
 
+@pytest.mark.slow
 def test_data_sets_are_the_same_batches():
     expected = fit(compiled(network()), batch_size=20, shuffle=False, epochs=3)
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(20)
@@ -288,6 +290,7 @@ def test_sample_weights_of_one_output_alone(float64):
         np.testing.assert_allclose(found, expected[:, 0], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_sequences_and_recurrent_networks():
     x = RNG.normal(size=(12, 6, 2))
     y = np.cumsum(x[..., :1], axis=1) / 3
@@ -298,6 +301,7 @@ def test_sequences_and_recurrent_networks():
     assert fit(model, x=x, y=y, sample_weight=weight, epochs=30)["loss"][-1] < 0.01
 
 
+@pytest.mark.slow
 def test_sequences_of_unknown_length(float64):
     x = np.random.default_rng(0).normal(size=(60, 5, 2))
     data = tf.data.Dataset.from_tensors((x, x[:, -1, :1])).repeat()
@@ -410,6 +414,7 @@ def test_zero_residual_and_zero_gradient():
     assert all(np.isfinite(values).all() for values in history.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_batch_without_gradient_leaves_no_trace(rule):
     """The first of three has sample weights of zero: nothing to learn, and nothing from it."""
@@ -516,6 +521,7 @@ def test_frozen_layers_stay():
     assert not np.allclose(weights_of(first), frozen)
 
 
+@pytest.mark.slow
 def test_training_goes_on_in_a_fresh_process(tmp_path):
     model = compiled(network(), metrics=["mae"])
     fit(model, epochs=4)
@@ -538,7 +544,7 @@ def test_training_goes_on_in_a_fresh_process(tmp_path):
         np.testing.assert_array_equal(found[key], expected[key])
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", slow_but("trust_region", of=RULES))
 def test_training_goes_on_after_loading(rule, tmp_path):
     model = compiled(network(), rule)
     fit(model, batch_size=20, shuffle=False, epochs=2)
@@ -550,6 +556,7 @@ def test_training_goes_on_after_loading(rule, tmp_path):
     np.testing.assert_array_equal(found["loss"], expected["loss"])
 
 
+@pytest.mark.slow
 def test_changing_the_pace_after_loading(tmp_path):
     model = compiled(network(), "nielsen")
     fit(model, epochs=3)
@@ -654,6 +661,7 @@ class Centred(layers.Layer):
         return x - keras.ops.mean(x, axis=0, keepdims=True)
 
 
+@pytest.mark.slow
 def test_layers_that_mix_examples_are_named():
     model = compiled(network(layers.Dense(3), Centred(name="centred")))
     before = weights_of(model)

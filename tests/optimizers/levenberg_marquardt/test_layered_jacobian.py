@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from speed import slow_but
 
 from kerazoo.optimizers.levenberg_marquardt.flat_weights import FlatWeights
 from kerazoo.optimizers.levenberg_marquardt.layered_jacobian import LayeredJacobian
@@ -250,7 +251,13 @@ def rows_by_reverse_mode(network, weights, x, cotangents):
     return tape.jacobian(rows, w, experimental_use_pfor=False).numpy()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+SLOW = ("attention", "bidirectional", "masked", "states")
+
+
+@pytest.mark.parametrize(
+    "name",
+    slow_but(*(n for n in NETWORKS if n not in SLOW), of=NETWORKS),
+)
 def test_what_the_layers_say(name, float64):
     network, weights, x, rng = in_float64(name)
     outputs = keras.tree.flatten(network(x, training=False))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from least_squares_cases import BATCH, CASES, RNG, pieces
+from speed import slow_but
 
 import kerazoo
 from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
@@ -19,8 +20,8 @@ def near(w, objective, solver):
     return run(w)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("weighted", slow_but(True, of=[False, True]))
+@pytest.mark.parametrize("name", slow_but("mse", "masked classes", "two outputs", of=CASES))
 def test_linearization_is_the_dense_one(name, weighted, float64):
     steps = (4,) if name.startswith("masked") else ()
     weight = RNG.uniform(0, 2, (BATCH, *steps)) if weighted else None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from least_squares_cases import BATCH, RNG, pieces
+from speed import slow_but
 
 from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LeastSquaresProblem, LevenbergMarquardt
@@ -31,10 +32,14 @@ def dense_system(objective, w):
 
 @pytest.mark.parametrize(
     ("name", "rows"),
-    [
-        *itertools.product(["mse", "huber", "l1", "frozen", "two outputs"], [10**6, 7]),
-        ("masked", 10**6),
-    ],
+    slow_but(
+        ("mse", 7),
+        ("two outputs", 10**6),
+        of=[
+            *itertools.product(["mse", "huber", "l1", "frozen", "two outputs"], [10**6, 7]),
+            ("masked", 10**6),
+        ],
+    ),
 )
 def test_steps_are_the_dense_ones(name, rows, float64):
     weight = None if name == "masked" else RNG.uniform(0, 2, BATCH)
@@ -82,7 +87,9 @@ def classifier(units=6):
     )
 
 
-@pytest.mark.parametrize("loss", ["sparse", "binary", "mse", "huber", "poisson"])
+@pytest.mark.parametrize(
+    "loss", slow_but("sparse", of=["sparse", "binary", "mse", "huber", "poisson"])
+)
 def test_first_step_through_fit_is_the_dense_one(loss, float64):
     """scaling="identity", so that "cholesky" solves the very same system."""
     rng = np.random.default_rng(2)
@@ -116,8 +123,8 @@ def test_first_step_through_fit_is_the_dense_one(loss, float64):
         np.testing.assert_allclose(history[name], history_of_dense[name], rtol=1e-7)
 
 
-@pytest.mark.parametrize("rows", ["auto", 6])
-@pytest.mark.parametrize("penalized", [False, True])
+@pytest.mark.parametrize("rows", slow_but("auto", of=["auto", 6]))
+@pytest.mark.parametrize("penalized", slow_but(True, of=[False, True]))
 def test_conjugate_gradients_reach_the_dense_step(penalized, rows, float64):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(9, 5)), 3 * rng.normal(size=(9, 3))
@@ -145,6 +152,7 @@ def test_conjugate_gradients_reach_the_dense_step(penalized, rows, float64):
         np.testing.assert_allclose(history[name], stepped["cholesky"][1][name], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_looser_tolerance_takes_fewer_iterations():
     rng = np.random.default_rng(2)
     x = rng.normal(size=(900, 5)).astype("float32")
@@ -199,6 +207,7 @@ def test_momentum_is_kept_by_the_damping(solver, float64):
     np.testing.assert_allclose(history["gain_ratio"], gained / promised, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["dual", "cg"])
 def test_momentum_is_given_up_when_it_misleads(solver, float64):
     """The second attempt is the plain step with Nielsen's double damping."""
@@ -215,6 +224,7 @@ def test_momentum_is_given_up_when_it_misleads(solver, float64):
     np.testing.assert_allclose(optimizer.weights.vector().numpy() - w, s, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [Dual(True), ConjugateGradients(True, 1e-12, lambda _: None)])
 def test_momentum_stays_in_the_trust_region(solver, float64):
     """Also where the drift leads to a larger gradient than the one here."""
@@ -351,6 +361,7 @@ def test_more_weights_than_residuals_are_fitted_exactly(float64):
     assert "dual" in model.optimizer.choice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["trust_region", "nielsen", "marquardt"])
 def test_batches_of_any_size_descend(rule):
     rng = np.random.default_rng(0)
