@@ -119,7 +119,5 @@ def _tensor(value):
         return None
     if not ops.is_tensor(value):
         value = np.asarray(value)
-    dtype = keras.backend.standardize_dtype(value.dtype)
-    return ops.convert_to_tensor(
-        value, keras.config.floatx() if keras.backend.is_float_dtype(dtype) else dtype
-    )
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+    return ops.convert_to_tensor(value, keras.config.floatx() if is_float else None)

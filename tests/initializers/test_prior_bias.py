@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from backends import to_numpy
+from backends import ON_TENSORFLOW, to_numpy
 from scipy import optimize
 
 from kerazoo.initializers import PriorBias
@@ -37,8 +37,12 @@ def test_no_other_bias_has_a_lower_loss(loss, weighted, float64):
         return float(weights @ np.reshape(values, (200,)))
 
     bias = PriorBias.from_targets(y, loss, smoothing=0, sample_weight=weights)((units,))
-    found = optimize.minimize(total, np.zeros(units), method="BFGS", options={"gtol": 1e-6})
-    assert total(to_numpy(bias)) == pytest.approx(found.fun, rel=1e-9)
+    # Needs no derivatives: on JAX and PyTorch Keras averages float64 in float32.
+    options = {"xatol": 1e-5, "fatol": 1e-8, "maxiter": 2000}
+    found = optimize.minimize(total, np.zeros(units), method="Nelder-Mead", options=options)
+    tolerance = 1e-9 if ON_TENSORFLOW else 1e-6
+    assert total(to_numpy(bias)) <= found.fun + tolerance * abs(found.fun)
+    assert total(to_numpy(bias)) == pytest.approx(found.fun, rel=1e-6)
 
 
 def test_median():

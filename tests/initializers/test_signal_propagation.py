@@ -248,19 +248,24 @@ def state_of(model):
     }
 
 
-@pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("call", ["direction", "compiled", "given", "mismatched"])
-def test_nothing_changes(call, trained):
-    """Weights, statistics, seeds, loss trackers, optimizer, attributes, random state."""
+@pytest.fixture(scope="module", params=["fresh", "trained"])
+def compiled_model(request):
+    """With dropout, statistics, spectral norms, two outputs, and perhaps loss trackers in use."""
     inputs = keras.Input((4, 6))
     h = layers.LSTM(6, dropout=0.5, recurrent_dropout=0.5)(inputs)
     h = layers.Dropout(0.5)(layers.BatchNormalization()(h))
     h = layers.GaussianNoise(1.0)(layers.SpectralNormalization(layers.Dense(3))(h))
     model = keras.Model(inputs, [layers.Dense(1, name="z")(h), layers.Dense(2, name="a")(h)])
     model.compile("adam", {"a": "mse", "z": "mae"}, metrics={"a": ["mae"]}, run_eagerly=True)
-    x, y = batch(8, 4, 6), {"z": batch(8, 1), "a": batch(8, 2)}
-    if trained:
-        model.fit(x, y, verbose=0)
+    if request.param == "trained":
+        model.fit(batch(8, 4, 6), {"z": batch(8, 1), "a": batch(8, 2)}, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("call", ["direction", "compiled", "given", "mismatched"])
+def test_nothing_changes(call, compiled_model):
+    """Weights, statistics, seeds, loss trackers, optimizer, attributes, random state."""
+    model, x, y = compiled_model, batch(8, 4, 6), {"z": batch(8, 1), "a": batch(8, 2)}
     arguments = {
         "direction": (),
         "compiled": (y,),
