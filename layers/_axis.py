@@ -1,15 +1,13 @@
 """Checks of the axis that several layers take."""
 
-from .._arguments import integer_or_none
+from .._arguments import integer_or_none, wrong
 
 
 def axis_argument(axis):
     """`axis` as an `int`; any but the batch axis."""
     number = integer_or_none(axis)
     if not number:
-        raise ValueError(
-            f"`axis` must be an integer other than 0, the batch axis. Received: axis={axis!r}"
-        )
+        raise wrong("axis", "an integer other than 0, the batch axis", axis)
     return number
 
 

@@ -1,7 +1,10 @@
 import keras
 
-from .._arguments import positive_integer
+from .._arguments import boolean, positive_integer, unused
+from ._keras_objects import keras_object
 from ._pieces import largest_piece
+
+WITHOUT_BIAS = "with `use_bias=False`"
 
 
 class MaxoutLayer(keras.layers.Layer):
@@ -26,16 +29,23 @@ class MaxoutLayer(keras.layers.Layer):
         bias_constraint,
         **kwargs,
     ):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(
+            activity_regularizer=keras_object("activity_regularizer", activity_regularizer),
+            **kwargs,
+        )
         self.num_units = num_units
         self.pieces = positive_integer("pieces", pieces)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.use_bias = boolean("use_bias", use_bias)
+        self.kernel_initializer = keras_object("kernel_initializer", kernel_initializer)
+        self.bias_initializer = keras_object("bias_initializer", bias_initializer)
+        self.kernel_regularizer = keras_object("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = keras_object("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = keras_object("kernel_constraint", kernel_constraint)
+        self.bias_constraint = keras_object("bias_constraint", bias_constraint)
+        if not self.use_bias:
+            unused("bias_initializer", bias_initializer, "zeros", WITHOUT_BIAS)
+            unused("bias_regularizer", bias_regularizer, None, WITHOUT_BIAS)
+            unused("bias_constraint", bias_constraint, None, WITHOUT_BIAS)
 
     def add_kernel_and_bias(self, *inputs_shape):
         outputs = self.pieces * self.num_units
@@ -60,6 +70,12 @@ class MaxoutLayer(keras.layers.Layer):
         """The largest piece of each unit, named as in Keras's layers where the linear part ends."""
         axis = self.unit_axis % len(z.shape)
         return largest_piece(z, self.num_units, axis)
+
+    @classmethod
+    def from_config(cls, config):
+        if not config["use_bias"]:
+            config = {k: v for k, v in config.items() if not k.startswith("bias_")}
+        return cls(**config)
 
     def get_config(self):
         return {

@@ -7,6 +7,6 @@ def largest_piece(z, units, axis):
     pieces = shape[axis] // units
     # (..., pieces * units, ...) -> (..., pieces, units, ...)
     grouped = ops.reshape(z, (*shape[:axis], pieces, units, *shape[axis + 1 :]))
-    # Eagerly `ops.max` refuses a tensor without elements, such as an empty batch, unless it is
-    # told where to start.
-    return ops.max(grouped, axis=axis, initial=0 if 0 in grouped.shape else None)
+    if 0 in grouped.shape:  # An empty batch, say: `ops.max` refuses it, or drops axes on torch.
+        return ops.take(grouped, 0, axis=axis)
+    return ops.max(grouped, axis=axis)

@@ -1,10 +1,8 @@
-import math
-import numbers
-
 import keras
 from keras import ops
 
-from .._arguments import positive_integer
+from .._arguments import choice, integer, number, positive_integer, unused
+from ._keras_objects import keras_object
 
 MODES = ("zeros", "learned", "noisy")
 
@@ -45,7 +43,8 @@ class InitialState(keras.layers.Layer):
 
     Raises:
         ValueError: `units` or `num_states` is not a positive integer, `mode` is none of the three,
-            `stddev` is negative or not a finite number, or the inputs have no axis.
+            `stddev` is negative or not a finite number, an argument is given that `mode` does not
+            use, or the inputs have no axis.
 
     Example:
 
@@ -66,24 +65,24 @@ class InitialState(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if mode not in MODES:
-            raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
-        if not isinstance(stddev, numbers.Real) or not 0 <= stddev < math.inf:
-            raise ValueError(
-                f"`stddev` must be a finite number, not below 0. Received: stddev={stddev!r}"
-            )
         self.units = positive_integer("units", units)
         self.num_states = positive_integer("num_states", num_states)
-        self.mode = mode
-        self.stddev = float(stddev)
-        self.state_initializer = keras.initializers.get(state_initializer)
-        self.seed = seed
-        if mode == "noisy":
-            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.mode = choice("mode", mode, MODES)
+        self.stddev = number("stddev", stddev, minimum=0)
+        self.state_initializer = keras_object("state_initializer", state_initializer)
+        self.seed = integer("seed", seed, minimum=0, also=(None,))
+        if self.mode == "noisy":
+            self.seed_generator = keras.random.SeedGenerator(self.seed)
+        else:
+            unused("stddev", self.stddev, 0.1, f"with `mode={self.mode!r}`")
+            unused("seed", self.seed, None, f"with `mode={self.mode!r}`")
+        if self.mode != "learned":
+            unused("state_initializer", state_initializer, "zeros", f"with `mode={self.mode!r}`")
         self.input_spec = keras.layers.InputSpec(min_ndim=1)
         self.supports_masking = True
 
     def build(self, input_shape):
+        self.compute_output_shape(input_shape)
         if self.mode == "learned":
             # One weight, not one a state: an initializer gives the same numbers each time it is
             # called, so two random states would begin equal.
@@ -96,7 +95,8 @@ class InitialState(keras.layers.Layer):
     def call(self, inputs, training=False):
         shape = (ops.shape(inputs)[0], self.units)
         if self.mode == "learned":
-            return [ops.broadcast_to(state, shape) for state in ops.unstack(self.initial_states)]
+            states = ops.unstack(ops.convert_to_tensor(self.initial_states))
+            return [ops.broadcast_to(state, shape) for state in states]
         if self.mode == "noisy" and training:
             return [self._noise(shape) for _ in range(self.num_states)]
         return [ops.zeros(shape, self.compute_dtype) for _ in range(self.num_states)]
@@ -105,7 +105,15 @@ class InitialState(keras.layers.Layer):
         return [None] * self.num_states
 
     def compute_output_shape(self, input_shape):
+        if len(input_shape) == 0:
+            raise ValueError("The inputs must have a batch axis. Received: input_shape=()")
         return [(input_shape[0], self.units)] * self.num_states
+
+    @classmethod
+    def from_config(cls, config):
+        unread = ("stddev", "seed") if config["mode"] != "noisy" else ()
+        unread += ("state_initializer",) if config["mode"] != "learned" else ()
+        return cls(**{name: value for name, value in config.items() if name not in unread})
 
     def get_config(self):
         return {

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .._arguments import positive_integer
+from .._arguments import choice, integer_or_none, integers, positive_integer, wrong
 from ._maxout_layer import MaxoutLayer
 
 
@@ -19,7 +19,7 @@ class MaxoutConv2D(MaxoutLayer):
         filters: Positive integer, the number of output channels.
         pieces: Positive integer, linear pieces a filter. 2 to 4 are usual.
         kernel_size: Positive integer, or two of them.
-        strides: Positive integer, or two of them. Default 1.
+        strides: Positive integer, or two of them. Default 1. Above 1 only without dilation.
         padding: `"valid"` (default) or `"same"`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` (default): Keras's setting.
         dilation_rate: Positive integer, or two of them. Default 1.
@@ -39,7 +39,9 @@ class MaxoutConv2D(MaxoutLayer):
 
     Raises:
         ValueError: a number is not a positive integer, `padding` or `data_format` is none of the
-            two, or the number of channels is unknown.
+            two, `strides` and `dilation_rate` are both above 1, `use_bias=False` stands beside an
+            argument of the bias, the number of channels is unknown, or the kernel does not fit
+            into the input.
 
     Example:
 
@@ -83,24 +85,24 @@ class MaxoutConv2D(MaxoutLayer):
             bias_constraint=bias_constraint,
             **kwargs,
         )
-        if padding not in ("valid", "same"):
-            raise ValueError(f"`padding` must be 'valid' or 'same'. Received: padding={padding!r}")
-        data_format = data_format or keras.config.image_data_format()
-        if data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                "`data_format` must be 'channels_last' or 'channels_first'. "
-                f"Received: data_format={data_format!r}"
-            )
         self.filters = self.num_units
         self.kernel_size = _two("kernel_size", kernel_size)
         self.strides = _two("strides", strides)
-        self.padding = padding
-        self.data_format = data_format
+        self.padding = choice("padding", padding, ("valid", "same"))
+        formats = ("channels_last", "channels_first")
+        data_format = choice("data_format", data_format, formats, also=(None,))
+        self.data_format = data_format or keras.config.image_data_format()
         self.dilation_rate = _two("dilation_rate", dilation_rate)
-        self.unit_axis = -1 if data_format == "channels_last" else 1
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                "`strides` and `dilation_rate` cannot both be above 1. "
+                f"Received: strides={self.strides}, dilation_rate={self.dilation_rate}"
+            )
+        self.unit_axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
+        self.compute_output_shape(input_shape)
         channels = input_shape[self.unit_axis]
         if channels is None:
             raise ValueError(
@@ -111,29 +113,20 @@ class MaxoutConv2D(MaxoutLayer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.unit_axis: channels})
 
     def call(self, inputs):
-        z = ops.conv(
-            inputs,
-            self.kernel,
-            strides=self.strides,
-            padding=self.padding,
-            data_format=self.data_format,
-            dilation_rate=self.dilation_rate,
-        )
+        z = self._conv(inputs, self.kernel)
         if self.bias is not None:
             z = z + (self.bias if self.unit_axis == -1 else ops.reshape(self.bias, (-1, 1, 1)))
         return self.activation(z)
 
     def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
-        first = 1 if self.data_format == "channels_last" else 2
-        for i, (size, stride, dilation) in enumerate(
-            zip(self.kernel_size, self.strides, self.dilation_rate, strict=True), start=first
-        ):
-            if shape[i] is not None:
-                reach = 0 if self.padding == "same" else (size - 1) * dilation
-                shape[i] = (shape[i] - reach - 1) // stride + 1
-        shape[self.unit_axis] = self.filters
-        return tuple(shape)
+        if len(input_shape) != 4:
+            raise ValueError(
+                "The inputs must have four axes: batch, rows, columns and channels. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        channels = input_shape[self.unit_axis]
+        kernel = keras.KerasTensor((*self.kernel_size, channels, self.filters))
+        return self._conv(keras.KerasTensor(input_shape), kernel).shape
 
     def get_config(self):
         return {
@@ -146,10 +139,22 @@ class MaxoutConv2D(MaxoutLayer):
             "dilation_rate": self.dilation_rate,
         }
 
+    def _conv(self, inputs, kernel):
+        return ops.conv(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
 
 def _two(name, value):
-    if not isinstance(value, (tuple, list)):
-        return (positive_integer(name, value),) * 2
-    if len(value) != 2:
-        raise ValueError(f"`{name}` must be one integer or two. Received: {name}={value!r}")
-    return tuple(positive_integer(name, number) for number in value)
+    """A pair of positive integers, of which one may stand for both."""
+    found = integers(name, value, minimum=1)
+    if integer_or_none(value) is not None:
+        return found * 2
+    if len(found) != 2:
+        raise wrong(name, "a positive integer or two of them", value)
+    return found

@@ -35,7 +35,8 @@ class MaxoutDense(MaxoutLayer):
     column `p * units + u`, as in `Dense` followed by `Maxout(units)`.
 
     Raises:
-        ValueError: `units` or `pieces` is not a positive integer, or the last axis is unknown.
+        ValueError: `units` or `pieces` is not a positive integer, `use_bias=False` stands beside an
+            argument of the bias, or the last axis is unknown.
 
     Example:
 

@@ -1,9 +1,12 @@
 import numbers
 
 import keras
+import numpy as np
 from keras import ops
 
+from .._arguments import choice, number, unused, wrong
 from ._axis import axis_argument, axis_from_front
+from ._keras_objects import keras_object
 
 SHARING = ("channel", "layer", "element")
 
@@ -45,8 +48,8 @@ class PReLU(keras.layers.Layer):
 
     Raises:
         ValueError: `sharing` is none of the three, `alpha_initializer` is neither a number nor an
-            initializer, `axis` is 0 or outside the input's rank, or a dimension that `alpha` needs
-            is unknown.
+            initializer, `axis` is 0 or outside the input's rank or given beside another `sharing`
+            than `"channel"`, or a dimension that `alpha` needs is unknown.
 
     Example:
 
@@ -68,13 +71,13 @@ class PReLU(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if sharing not in SHARING:
-            raise ValueError(f"`sharing` must be one of {SHARING}. Received: sharing={sharing!r}")
-        self.sharing = sharing
+        self.sharing = choice("sharing", sharing, SHARING)
         self.alpha_initializer = _initializer(alpha_initializer)
-        self.alpha_regularizer = keras.regularizers.get(alpha_regularizer)
-        self.alpha_constraint = keras.constraints.get(alpha_constraint)
+        self.alpha_regularizer = keras_object("alpha_regularizer", alpha_regularizer)
+        self.alpha_constraint = keras_object("alpha_constraint", alpha_constraint)
         self.axis = axis_argument(axis)
+        if self.sharing != "channel":
+            unused("axis", self.axis, -1, f"with `sharing={self.sharing!r}`")
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -113,11 +116,16 @@ class PReLU(keras.layers.Layer):
             own_axes = range(1, rank)
         shared_axes = tuple(i for i in range(rank) if i not in own_axes)
         # (channels,) -> (1, ..., channels, ..., 1)
-        alpha = ops.expand_dims(self.alpha, shared_axes)
+        alpha = ops.expand_dims(ops.cast(self.alpha, self.compute_dtype), shared_axes)
         return _prelu(ops.cast(inputs, self.compute_dtype), alpha, shared_axes)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    @classmethod
+    def from_config(cls, config):
+        unread = ("axis",) if config["sharing"] != "channel" else ()
+        return cls(**{name: value for name, value in config.items() if name not in unread})
 
     def get_config(self):
         return {
@@ -131,14 +139,12 @@ class PReLU(keras.layers.Layer):
 
 
 def _initializer(value):
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return keras.initializers.Constant(float(value))
-    if value is None or isinstance(value, bool):
-        raise ValueError(
-            "`alpha_initializer` must be a number or an initializer. "
-            f"Received: alpha_initializer={value!r}"
-        )
-    return keras.initializers.get(value)
+    name = "alpha_initializer"
+    if value is None or isinstance(value, (bool, np.bool_)):
+        raise wrong(name, "a finite number or an initializer", value)
+    if isinstance(value, numbers.Real):
+        return keras.initializers.Constant(number(name, value))
+    return keras_object(name, value)
 
 
 def _prelu(inputs, alpha, shared_axes):
@@ -150,7 +156,9 @@ def _prelu(inputs, alpha, shared_axes):
 
     @ops.custom_gradient
     def prelu(inputs, alpha):
-        def gradient(upstream):
+        def gradient(*args, upstream=None):
+            if upstream is None:  # TensorFlow and JAX pass it alone, torch after the inputs.
+                (upstream,) = args
             positive = ops.greater(inputs, 0)
             for_inputs = ops.where(positive, upstream, alpha * upstream)
             for_alpha = ops.where(positive, 0.0, upstream * inputs)

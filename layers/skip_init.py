@@ -1,7 +1,6 @@
-import math
-import numbers
-
 import keras
+
+from .._arguments import number
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -40,13 +39,7 @@ class SkipInit(keras.layers.Layer):
 
     def __init__(self, initial_value=0.0, **kwargs):
         super().__init__(**kwargs)
-        is_number = isinstance(initial_value, numbers.Real) and not isinstance(initial_value, bool)
-        if not is_number or not math.isfinite(initial_value):
-            raise ValueError(
-                "`initial_value` must be a finite number. "
-                f"Received: initial_value={initial_value!r}"
-            )
-        self.initial_value = float(initial_value)
+        self.initial_value = number("initial_value", initial_value)
         self.supports_masking = True
 
     def build(self, input_shape):

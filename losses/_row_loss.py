@@ -1,14 +1,31 @@
 import keras
 from keras import ops
 
+from .._arguments import choice, wrong
+
+REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
+
 
 class RowLoss(keras.losses.Loss):
     """A loss with one value for each row of targets, `y_true` being (batch, ..., columns).
 
-    Beyond Keras's own `Loss` it does three things: a `sample_weight` of shape (batch,) weighs
+    Beyond Keras's own `Loss` it does four things: a `sample_weight` of shape (batch,) weighs
     whole sequences, where Keras would lay it along the time axis; `y_pred` must have the rows of
-    `y_true`; and the config keeps the dtype.
+    `y_true`; the config keeps the dtype; and its arguments are checked.
     """
+
+    def __init__(self, name, reduction, dtype):
+        if name is not None and not isinstance(name, str):
+            raise wrong("name", "a string or None", name)
+        choice("reduction", reduction, REDUCTIONS, also=(None,))
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not keras.backend.is_float_dtype(self.dtype):
+            raise wrong("dtype", "a floating-point dtype or None", dtype)
+
+    @property
+    def wide_dtype(self):
+        """At least float32, for what overflows a half type on its way to a value that does not."""
+        return "float32" if self.dtype in ("float16", "bfloat16") else self.dtype
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         y_true = ops.convert_to_tensor(y_true, self.dtype)
@@ -21,11 +38,11 @@ class RowLoss(keras.losses.Loss):
 
 
 def check_same_rows(y_true, y_pred):
-    if not same_shape(y_true.shape[:-1], y_pred.shape[:-1]):
+    if not rank_is_known(y_true) or not same_shape(y_true.shape[:-1], y_pred.shape[:-1]):
         raise ValueError(
             "`y_true` and `y_pred` must have the same axes before the last: a row of targets for "
-            f"each row of predictions. Received: y_true.shape={tuple(y_true.shape)}, "
-            f"y_pred.shape={tuple(y_pred.shape)}"
+            f"each row of predictions. Received: y_true.shape={shape_in_words(y_true)}, "
+            f"y_pred.shape={shape_in_words(y_pred)}"
         )
 
 
@@ -40,6 +57,17 @@ def check_one_value_a_row(values, y_true):
         )
 
 
+def rank_is_known(tensor):
+    """On TensorFlow it is not where `fit` gets targets of another rank than in an earlier call."""
+    return getattr(tensor.shape, "rank", 0) is not None
+
+
+def shape_in_words(tensor):
+    if rank_is_known(tensor):
+        return str(tuple(tensor.shape))
+    return "unknown (the model was compiled for another number of axes than it is given now)"
+
+
 def same_shape(shape, other):
     """Equal as far as is known."""
     return len(shape) == len(other) and all(
@@ -49,8 +77,11 @@ def same_shape(shape, other):
 
 def _weights_of_rows(sample_weight, y_true):
     sample_weight = ops.convert_to_tensor(sample_weight)
+    if not rank_is_known(y_true):  # `call` refuses it in words.
+        return sample_weight
     missing = len(y_true.shape) - 1 - len(sample_weight.shape)
     if missing < 0:  # (batch, 1) for rows (batch,): Keras takes the last axis off.
         return sample_weight
     sample_weight = ops.reshape(sample_weight, (*ops.shape(sample_weight), *[1] * missing))
-    return ops.broadcast_to(sample_weight, ops.shape(y_true)[:-1])
+    # A tensor of its own, not a view by `broadcast_to`: on torch Keras multiplies it in place.
+    return sample_weight * ops.ones(ops.shape(y_true)[:-1], sample_weight.dtype)

@@ -1,11 +1,13 @@
 import math
-import numbers
 
 import keras
 import numpy as np
 from keras import ops
 
+from .._arguments import choice, number
 from . import _packing
+from ._gaussian import FARTHEST, bounded_log_std, gaussian_entropy, gaussian_log_p
+from ._packing import LARGEST
 from ._row_loss import RowLoss, check_same_rows
 
 DISTRIBUTIONS = ("categorical", "gaussian")
@@ -23,6 +25,13 @@ class A2CActorLoss(RowLoss):
     `class_weight` to no model with this loss, and metrics of the action as `UnpackedMetric`
     (`PackedTargetsLoss` says why).
 
+    The value and its gradient are finite for every finite prediction, also where a policy runs
+    away, as it does from an action with a negative advantage. Of the Gaussian a logarithm of the
+    standard deviation, s, is taken as it is from -5 to 5; d beyond that it counts as
+    d / (1 + d / 2), so that it stays between -7 and 7. Farther than 50 standard deviations from
+    the mean, z**2 / 2 goes on as 50**2 (1 / 2 + log(|z| / 50)), whose slope falls. Within these
+    ranges nothing changes. `ActorCritic` draws its actions with the same s.
+
     No gradient flows through the actions and advantages. Normalise advantages where you compute
     them, over the whole rollout, rather than over what a batch, its weights and its mask leave.
 
@@ -32,10 +41,11 @@ class A2CActorLoss(RowLoss):
 
     Args:
         distribution: `"categorical"` (default): `y_pred` holds n logits, and the action is one-hot
-            (n columns) or an integer from 0 to n - 1 (one column; any other contributes nothing
-            but entropy). A logit of -inf forbids an action. `"gaussian"`: `y_pred` holds n means,
-            then n logarithms of standard deviations, and the action n numbers. The policy is the
-            plain Gaussian; where the environment clips actions, keep those before clipping.
+            (n columns) or an integer from 0 to n - 1 (one column). A row whose action is any other
+            number, or zeros in place of one-hot, contributes nothing, on every backend and
+            compiled or not: its value and gradient are 0. A logit of -inf forbids an action.
+            `"gaussian"`: `y_pred` holds n means, then n logarithms of standard deviations, and the
+            action n numbers. Where the environment clips actions, keep those before clipping.
         entropy_coefficient: Number not below 0, the weight of the entropy, which keeps the policy
             from settling too early. Default 0.01.
         reduction: As in `keras.losses.Loss`. Default `"sum_over_batch_size"`.
@@ -51,7 +61,6 @@ class A2CActorLoss(RowLoss):
     Raises:
         ValueError: `distribution` is none of the two, `entropy_coefficient` is negative or not
             finite, or the columns of `y_true` and `y_pred` do not belong together.
-        tf.errors.InvalidArgumentError: on a CPU without XLA, an integer action has no logit.
 
     Example:
 
@@ -77,21 +86,9 @@ class A2CActorLoss(RowLoss):
         name=None,
         dtype=None,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if distribution not in DISTRIBUTIONS:
-            raise ValueError(
-                f"`distribution` must be one of {DISTRIBUTIONS}. "
-                f"Received: distribution={distribution!r}"
-            )
-        if not isinstance(entropy_coefficient, numbers.Real) or not (
-            0 <= entropy_coefficient < math.inf
-        ):
-            raise ValueError(
-                "`entropy_coefficient` must be a finite number, not below 0. "
-                f"Received: entropy_coefficient={entropy_coefficient!r}"
-            )
-        self.distribution = distribution
-        self.entropy_coefficient = float(entropy_coefficient)
+        super().__init__(name or "a2c_actor_loss", reduction, dtype)
+        self.distribution = choice("distribution", distribution, DISTRIBUTIONS)
+        self.entropy_coefficient = number("entropy_coefficient", entropy_coefficient, minimum=0)
 
     def pack(self, action, advantage):
         """Actions and advantages side by side, as the targets of `fit`.
@@ -118,11 +115,15 @@ class A2CActorLoss(RowLoss):
 
     def call(self, y_true, y_pred):
         check_same_rows(y_true, y_pred)
-        y_true = ops.stop_gradient(y_true)
+        y_true = ops.cast(ops.stop_gradient(y_true), self.wide_dtype)
+        y_pred = ops.cast(y_pred, self.wide_dtype)
         action, advantage = y_true[..., :-1], y_true[..., -1]
         policy = _categorical if self.distribution == "categorical" else _gaussian
         log_p, entropy = policy(action, y_pred)
-        return -advantage * log_p - self.entropy_coefficient * entropy
+        value = -advantage * log_p - self.entropy_coefficient * entropy
+        if self.dtype == "float16":  # In which a value too large for it would be infinite.
+            value = ops.clip(value, -LARGEST["float16"], LARGEST["float16"])
+        return ops.cast(value, self.dtype)
 
     def get_config(self):
         return {
@@ -151,14 +152,17 @@ def _categorical(action, logits):
     n = logits.shape[-1]
     if n is None or action.shape[-1] not in (n, 1):
         raise _wrong_columns(f"n = {n} logits need n or 1", action, logits)
-    log_p = ops.log_softmax(logits, axis=-1)
-    if action.shape[-1] == n:
-        # Of a forbidden action 0 * log 0 = 0, where the computer says 0 * -inf = nan.
-        chosen = ops.sum(ops.where(action == 0, 0.0, action * log_p), axis=-1)
-    else:  # Not by one_hot, which makes zeros of an integer that no logit belongs to.
-        chosen = ops.take_along_axis(log_p, ops.cast(action, "int32"), axis=-1)[..., 0]
+    if action.shape[-1] != n:
+        action = ops.cast(action == ops.arange(n, dtype=action.dtype), action.dtype)  # one-hot
+    is_one = ops.any(action != 0, axis=-1)
+    # So that differences are finite; -inf stays, of an action that is forbidden.
+    within = ops.clip(logits, -FARTHEST, FARTHEST)
+    log_p = ops.log_softmax(ops.where(logits == -math.inf, logits, within), axis=-1)
+    # Of a forbidden action 0 * log 0 = 0, where the computer says 0 * -inf = nan.
+    chosen = ops.sum(ops.where(action == 0, 0.0, action * log_p), axis=-1)
     p_log_p = ops.exp(log_p) * ops.where(log_p == -math.inf, 0.0, log_p)
-    return chosen, -ops.sum(p_log_p, axis=-1)
+    entropy = -ops.sum(p_log_p, axis=-1)
+    return chosen, ops.where(is_one, entropy, 0.0)
 
 
 def _gaussian(action, y_pred):
@@ -166,11 +170,9 @@ def _gaussian(action, y_pred):
     n = action.shape[-1]
     if n is None or y_pred.shape[-1] != 2 * n:
         raise _wrong_columns("n means and n log standard deviations need n", action, y_pred)
-    mean, log_std = y_pred[..., :n], y_pred[..., n:]
-    z = (action - mean) * ops.exp(-log_std)
-    log_p = -ops.sum(0.5 * z**2 + log_std + 0.5 * math.log(2 * math.pi), axis=-1)
-    entropy = ops.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
-    return log_p, entropy
+    mean, log_std = y_pred[..., :n], bounded_log_std(y_pred[..., n:])
+    log_p = gaussian_log_p(action, mean, log_std)
+    return ops.sum(log_p, axis=-1), ops.sum(gaussian_entropy(log_std), axis=-1)
 
 
 def _wrong_columns(need, action, y_pred):

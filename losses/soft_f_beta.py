@@ -1,10 +1,8 @@
-import math
-import numbers
-
 import keras
 from keras import ops
 
-from ._row_loss import RowLoss, same_shape
+from .._arguments import boolean, choice, number
+from ._row_loss import RowLoss, rank_is_known, same_shape, shape_in_words
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -44,7 +42,9 @@ class SoftFBeta(RowLoss):
         dtype: Dtype of the result, or `None` (default) for `keras.config.floatx()`. Counts are
             taken in float32 at least.
 
-    Input shape: `y_pred` is (batch, ..., outputs), probabilities or logits, or (batch,). `y_true`
+    Input shape: `y_pred` is (batch, ..., outputs), probabilities or logits, or (batch,). A
+    prediction outside [0, 1] that is no logit counts as the nearer end, as in Keras's
+    cross-entropies, and gets no gradient: end the model with a sigmoid or softmax. `y_true`
     is the same with values from 0 to 1, classes one-hot; the last axis may be missing where it is 1
     in the other. All axes but the last are examples.
 
@@ -75,13 +75,11 @@ class SoftFBeta(RowLoss):
         name=None,
         dtype=None,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if average not in AVERAGES:
-            raise ValueError(f"`average` must be one of {AVERAGES}. Received: average={average!r}")
-        self.beta = _positive("beta", beta)
-        self.average = average
-        self.from_logits = bool(from_logits)
-        self.smooth = _positive("smooth", smooth)
+        super().__init__(name or "soft_f_beta", reduction, dtype)
+        self.beta = number("beta", beta, above=0)
+        self.average = choice("average", average, AVERAGES)
+        self.from_logits = boolean("from_logits", from_logits)
+        self.smooth = number("smooth", smooth, above=0)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The weights go into the counts; the base class would multiply the finished loss."""
@@ -108,16 +106,13 @@ class SoftFBeta(RowLoss):
 
     def _examples(self, y_true, y_pred):
         """Both as (batch, ..., outputs), `y_pred` as probabilities."""
-        dtype = keras.backend.result_type(self.dtype, "float32")  # counts overflow float16
-        y_true = ops.convert_to_tensor(y_true, dtype)
-        y_pred = ops.convert_to_tensor(y_pred, dtype)
-        received = f"y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
-        ranks = len(y_true.shape), len(y_pred.shape)
-        if ranks == (1, 1) or (ranks[0] == ranks[1] - 1 and y_pred.shape[-1] == 1):
-            y_true = ops.expand_dims(y_true, -1)
-        if ranks == (1, 1) or (ranks[1] == ranks[0] - 1 and y_true.shape[-1] == 1):
-            y_pred = ops.expand_dims(y_pred, -1)
-        if not same_shape(y_true.shape, y_pred.shape):
+        y_true = ops.convert_to_tensor(y_true, self.wide_dtype)  # counts overflow float16
+        y_pred = ops.convert_to_tensor(y_pred, self.wide_dtype)
+        received = f"y_true.shape={shape_in_words(y_true)}, y_pred.shape={shape_in_words(y_pred)}"
+        known = rank_is_known(y_true)
+        if known:
+            y_true, y_pred = _with_axis_of_outputs(y_true, y_pred)
+        if not known or not same_shape(y_true.shape, y_pred.shape):
             raise ValueError(
                 "`y_true` and `y_pred` must have the same shape (batch, ..., outputs); classes are "
                 f"one-hot. Received: {received}"
@@ -127,7 +122,10 @@ class SoftFBeta(RowLoss):
                 "`average='binary'` needs one output, a last axis of size 1. For several take "
                 f"'macro', 'micro' or 'weighted'. Received: {received}"
             )
-        return y_true, ops.sigmoid(y_pred) if self.from_logits else y_pred
+        if y_true.shape[-1] is None:  # One column would be broadcast over all outputs.
+            with keras.name_scope("y_true_must_have_the_shape_of_y_pred"):
+                y_true = ops.reshape(y_true, ops.shape(y_pred))
+        return y_true, ops.sigmoid(y_pred) if self.from_logits else ops.clip(y_pred, 0, 1)
 
     def _loss(self, y, p, w):
         examples = tuple(range(len(y.shape) - 1))
@@ -147,14 +145,18 @@ class SoftFBeta(RowLoss):
         return ops.sum(share * loss) / ops.sum(share)
 
 
+def _with_axis_of_outputs(y_true, y_pred):
+    """Both with a last axis for the outputs, which one may lack where it is 1 in the other."""
+    ranks = len(y_true.shape), len(y_pred.shape)
+    if ranks == (1, 1) or (ranks[0] == ranks[1] - 1 and y_pred.shape[-1] == 1):
+        y_true = ops.expand_dims(y_true, -1)
+    if ranks == (1, 1) or (ranks[1] == ranks[0] - 1 and y_true.shape[-1] == 1):
+        y_pred = ops.expand_dims(y_pred, -1)
+    return y_true, y_pred
+
+
 class _Given(RowLoss):
     """Its targets are the values: what Keras makes of weights, masks and replicas, in public."""
 
     def call(self, y_true, y_pred):
         return y_true[..., 0]
-
-
-def _positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}")
-    return float(value)

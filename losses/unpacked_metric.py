@@ -1,5 +1,8 @@
+import re
+
 import keras
 
+from .._arguments import in_words, wrong
 from . import _packing
 
 AMBIGUOUS = ("accuracy", "acc", "crossentropy", "ce")
@@ -23,7 +26,8 @@ class UnpackedMetric(keras.metrics.Metric):
             `"binary_accuracy"`.
         sizes: Dict, the name of each part and its number of columns, as in the loss.
         target: Name of the part that is `y_true` to `metric`.
-        name: Name in the logs, or `None` (default) for that of `metric`.
+        name: Name in the logs, or `None` (default) for the one that Keras gives `metric` in
+            `compile`: a `metric` given by its name logs under this very name, e.g. `"mae"`.
         dtype: Dtype of the result of a `metric` given by name or as a function, or `None`. A
             metric object has its own.
 
@@ -43,14 +47,12 @@ class UnpackedMetric(keras.metrics.Metric):
     """
 
     def __init__(self, metric, sizes, target, name=None, dtype=None):
+        if name is not None and not isinstance(name, str):
+            raise wrong("name", "a string or None", name)
         metric = _check_metric(metric, dtype)
         super().__init__(name=name or metric.name, dtype=metric.dtype)
         self.sizes = _packing.check_sizes(sizes)
-        if target not in self.sizes:
-            raise ValueError(
-                f"`target` must be one of the parts {list(sizes)}. Received: target={target!r}"
-            )
-        self.target = target
+        self.target = _packing.check_part("target", target, self.sizes)
         self.metric = metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -81,17 +83,33 @@ def _check_metric(metric, dtype):
     if isinstance(metric, str) and metric.lower() in AMBIGUOUS:
         raise ValueError(
             "`metric` must say which accuracy or crossentropy it is, e.g. "
-            f"'sparse_categorical_accuracy'. Received: metric={metric!r}"
+            f"'sparse_categorical_accuracy'. Received: metric={in_words(metric)}"
         )
-    found = keras.metrics.get(metric)
-    if isinstance(found, keras.metrics.Metric):
-        if isinstance(metric, str) and dtype is not None:
-            found = found.from_config({**found.get_config(), "dtype": dtype})
-        return found
+    try:
+        found = keras.metrics.get(metric)
+    except ValueError:
+        found = None
     if not callable(found):
+        raise wrong("metric", "a Keras metric, the name of one, or a function", metric)
+    if not isinstance(found, keras.metrics.Metric):
+        name = metric if isinstance(metric, str) else _name_in_logs(found)
+        return keras.metrics.MeanMetricWrapper(found, name=name, dtype=dtype)
+    if isinstance(metric, str):
+        given = {"name": metric, "dtype": dtype or found.dtype}
+        return found.from_config({**found.get_config(), **given})
+    if dtype is not None and found.dtype != keras.DTypePolicy(dtype).compute_dtype:
         raise ValueError(
-            "`metric` must be a Keras metric, the name of one, or a function. "
-            f"Received: metric={metric!r}"
+            "`dtype` has no effect on a metric object, which has its own. "
+            f"Received: dtype={dtype!r}, metric with dtype={found.dtype!r}"
         )
-    name = metric if isinstance(metric, str) else getattr(found, "__name__", None)
-    return keras.metrics.MeanMetricWrapper(found, name=name, dtype=dtype)
+    return found
+
+
+def _name_in_logs(function):
+    """As Keras names it: `squaredError` and `SquaredError()` are `squared_error`."""
+    if hasattr(function, "name"):  # A loss, say.
+        return function.name
+    name = getattr(function, "__name__", type(function).__name__)
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -9,6 +9,7 @@ from keras import ops
 
 BACKEND = keras.backend.backend()
 ON_TENSORFLOW = BACKEND == "tensorflow"
+JIT = [False] if BACKEND == "torch" else [False, True]  # PyTorch's compiler needs one for C++.
 
 
 def needs_tensorflow(reason):
@@ -78,7 +79,7 @@ def differentiated(function, index=0):
 def value_and_gradients(function, *arrays):
     """The value of `function(*arrays)` and its gradients for all of them, as NumPy arrays."""
     tensors = [ops.convert_to_tensor(array) for array in arrays]
-    value, gradients = differentiated(function, range(len(tensors)))(*tensors)
+    value, gradients = differentiated(function, [*range(len(tensors))])(*tensors)
     return ops.convert_to_numpy(value), [ops.convert_to_numpy(g) for g in gradients]
 
 

@@ -56,3 +56,33 @@ class Guess(gymnasium.Env):
     def step(self, action):
         assert self.action_space.contains(action)
         return self.wanted, -float(((action - self.wanted) ** 2).sum()), True, False, {}
+
+
+class Spaces(gymnasium.Env):
+    """Random observations of one space; of the other each action must be an element.
+
+    `actions` holds all that came; an episode has two steps.
+    """
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space, self.action_space = observation_space, action_space
+        self.actions, self.time = [], None
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(int(self.np_random.integers(1000)))
+        self.time = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        assert self.time is not None, "the environment must be reset first"
+        # An array of no axes comes as a scalar: gymnasium's vector environments index.
+        assert self.action_space.contains(_as_array(self.action_space, action)), repr(action)
+        assert np.asarray(action).dtype == self.action_space.dtype
+        self.actions.append(action)
+        self.time += 1
+        return self.observation_space.sample(), float(np.sum(action) > 0), self.time == 2, False, {}
+
+
+def _as_array(space, action):
+    return np.asarray(action) if isinstance(space, gymnasium.spaces.Box) else action

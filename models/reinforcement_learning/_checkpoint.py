@@ -6,6 +6,8 @@ import pathlib
 import keras
 import numpy as np
 
+from ..._arguments import wrong
+
 
 class Checkpoint:
     """The best weights of a training in memory and, in a folder, all that it goes on from.
@@ -16,9 +18,14 @@ class Checkpoint:
 
     def __init__(self, model, learner, settings, folder, steps):
         self.model, self.learner, self.settings = model, learner, settings
+        if not isinstance(folder, (str, os.PathLike, type(None))):
+            raise wrong("checkpoint", "a path or None", folder)
         self.folder = None if folder is None else pathlib.Path(folder)
         self.rows, self.weights = [], None
         model.steps.assign(0)
+        # What a diverged training, whose numbers are NaN, falls back to.
+        groups = (model.weights, model.optimizer.variables)
+        self.start = [(group, [np.array(variable) for variable in group]) for group in groups]
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             if (self.folder / "last.keras").exists():
@@ -86,12 +93,17 @@ class Checkpoint:
                 path.unlink()
 
     def restore(self):
+        """The best weights; where weights or the optimizer are not finite, those of the start."""
         if self.weights is not None:
             self.model.set_weights(self.weights)
+        for variables, start in self.start:
+            if not all(np.isfinite(variable).all() for variable in variables):
+                for variable, value in zip(variables, start, strict=True):
+                    variable.assign(value)
 
     def note(self):
         if self.weights is None:
-            return "No evaluation had come yet: the model keeps the weights it has."
+            return "No evaluation had come yet: the model keeps the weights it has, if finite."
         value = max(row["logs"]["val_return"] for row in self.rows)
         where = "" if self.folder is None else f", as has {self.folder / 'best.keras'}"
         return f"The model has its best weights so far, evaluated at {value:.6g}{where}."

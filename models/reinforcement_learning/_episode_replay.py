@@ -4,8 +4,8 @@ import numpy as np
 class EpisodeReplay:
     """Whole episodes, the oldest forgotten first, and windows drawn from them.
 
-    An episode of T steps is its observations (T + 1, ...), the last one included, its actions and
-    rewards (T,), and whether it terminated.
+    An episode of T steps is its observations (T + 1, ...), the last one included, its actions
+    (T, ...) and rewards (T,), and whether it terminated.
     """
 
     def __init__(self, capacity):
@@ -55,7 +55,7 @@ class EpisodeReplay:
         batch = {
             "observations": np.zeros((batch_size, steps + 1, *shape), "float32"),
             "seen": np.zeros((batch_size, steps + 1), bool),
-            "actions": np.zeros((batch_size, steps), "int32"),
+            "actions": np.zeros((batch_size, steps, *self.episodes[0][1].shape[1:]), "int32"),
             "rewards": np.zeros((batch_size, steps), "float32"),
             "terminated": np.zeros((batch_size, steps), bool),
             "counts": np.zeros((batch_size, steps), "float32"),

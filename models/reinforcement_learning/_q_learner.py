@@ -9,6 +9,7 @@ from keras import ops
 
 from ._episode_replay import EpisodeReplay
 from ._seeds import ENVIRONMENTS, NOISE, REPLAY, seed_of
+from ._spaces import heads
 from .target_network import TargetNetwork
 
 
@@ -30,6 +31,7 @@ class QLearner:
             model.optimizer,
             settings["burn_in"],
             settings["discount"],
+            model._actions.sizes,
         )
 
     def __call__(self, environments, epoch, ended):
@@ -107,9 +109,10 @@ def episodes_of(model, environments, seed, generator, steps):
     finished = []
     for t in range(steps):
         epsilon = yield finished
-        actions, state = model.act(observations, state)
-        random = generator.integers(model.action_space, size=rows)
-        actions = np.where(generator.uniform(size=rows) < epsilon, random, actions)
+        actions, state = model._greedy(observations, state)
+        random = model._actions.random(generator, rows)
+        explores = (generator.uniform(size=rows) < epsilon).reshape(rows, *[1] * (random.ndim - 1))
+        actions = np.where(explores, random, actions)
         dummy = environments.dummy
         observations, rewards, terminated, truncated = environments.step(actions)
         over = terminated | truncated
@@ -129,8 +132,11 @@ def episodes_of(model, environments, seed, generator, steps):
     yield finished
 
 
-def compiled_update(online, target, optimizer, burn_in, discount):
-    """One gradient step on one sample of an `EpisodeReplay`; gives the loss before it."""
+def compiled_update(online, target, optimizer, burn_in, discount, sizes):
+    """One gradient step on one sample of an `EpisodeReplay`; gives the loss before it.
+
+    `sizes` are the numbers of values of each choice; of several the target is their mean.
+    """
     weights = online.trainable_variables
 
     def update(observations, seen, actions, rewards, terminated, counts):
@@ -143,18 +149,19 @@ def compiled_update(online, target, optimizer, burn_in, discount):
 
         x, there = observations[:, burn_in:], seen[:, burn_in:]
         a, r, end, w = (v[:, burn_in:] for v in (actions, rewards, terminated, counts))
-        q_target = target(x, begin(target), there)[0]
+        a = ops.reshape(a, (*ops.shape(r), len(sizes)))
+        q_target = heads(target(x, begin(target), there)[0], sizes)
         state = begin(online)
         with tf.GradientTape() as tape:
-            q = online(x, state, there)[0]  # (batch, window + 1, actions)
+            # (batch, window + 1, choices, largest size)
+            q = heads(online(x, state, there)[0], sizes)
             best = ops.argmax(ops.stop_gradient(q[:, 1:]), axis=-1)
             following = ops.take_along_axis(q_target[:, 1:], best[..., None], axis=-1)[..., 0]
-            following = ops.where(end, 0.0, ops.cast(following, "float32"))
-            y = ops.stop_gradient(r + discount * following)
+            following = ops.mean(ops.cast(following, "float32"), axis=-1)  # (batch, window)
+            y = ops.stop_gradient(r + discount * ops.where(end, 0.0, following))
             chosen = ops.take_along_axis(q[:, :-1], a[..., None], axis=-1)[..., 0]
-            loss = keras.losses.huber(
-                y[..., None], ops.cast(chosen, "float32")[..., None]
-            )  # (batch, window)
+            # The mean over the choices, (batch, window).
+            loss = keras.losses.huber(y[..., None], ops.cast(chosen, "float32"))
             loss = ops.sum(w * loss) / ops.sum(w)
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [v.value for v in weights])

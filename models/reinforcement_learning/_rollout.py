@@ -1,6 +1,6 @@
-import numbers
-
 import numpy as np
+
+from ..._arguments import fraction  # noqa: F401 (also imported from here)
 
 
 def check_rollout(terminated, truncated, **numbers_of_steps):
@@ -16,13 +16,6 @@ def check_rollout(terminated, truncated, **numbers_of_steps):
             f"one step. Received: {', '.join(f'{n}.shape={s}' for n, s in shapes.items())}"
         )
     return arrays.values()
-
-
-def fraction(name, value):
-    """`value` as a float, where it is one from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
-    return float(value)
 
 
 def _finite(name, array):

@@ -10,6 +10,8 @@ class RunningScale(keras.layers.Layer):
     """Scales by the mean and the standard deviation of everything shown to `update`."""
 
     def build(self, input_shape):
+        if len(input_shape) > 1:  # Others would be broadcast.
+            self.input_spec = keras.layers.InputSpec(axes={-1: input_shape[-1]})
         arguments = {"trainable": False, "dtype": "float64", "autocast": False}
         self.mean = self.add_weight(input_shape[1:], "zeros", name="mean", **arguments)
         self.variance = self.add_weight(input_shape[1:], "ones", name="variance", **arguments)

@@ -6,10 +6,10 @@ import typing
 import keras
 import numpy as np
 
-from ..._arguments import positive_integer
+from ..._arguments import integer, positive_integer, wrong
 from ._checkpoint import Checkpoint
-from ._environments import Environments, check_spaces, returns_of_episodes
-from ._seeds import EVALUATION, check_seed, seed_of
+from ._environments import Environments, returns_of_episodes
+from ._seeds import EVALUATION, seed_of
 
 
 class Epochs(typing.NamedTuple):
@@ -34,21 +34,22 @@ def train_in_epochs(model, learn, env_id, epochs, settings, checkpoint, callback
     state, see `Checkpoint`. `settings` are the arguments that say which training it is.
     """
     num_envs, seed = settings["num_envs"], settings["seed"]
+    callbacks = _checked(callbacks, verbose)
     if isinstance(env_id, str):
         settings = {"env_id": env_id, **settings}
     best = Checkpoint(model, learn, settings, checkpoint, epochs.number * epochs.steps)
     history = keras.callbacks.History()
     callbacks = keras.callbacks.CallbackList(
-        [*(callbacks or ()), history],
+        [*callbacks, history],
         add_progbar=verbose != 0,
-        verbose=1 if verbose == "auto" else verbose,
+        verbose=1 if verbose == "auto" else int(verbose),
         epochs=epochs.number,
         steps=epochs.updates,
         model=model,
     )
     model.stop_training = False
     with Environments(env_id, num_envs) as environments:
-        check_spaces(environments, model.observation_space, model.action_space)
+        environments.check_spaces(model._observations, model._actions)
         model._env_id = env_id
         callbacks.on_train_begin()
         for row in best.rows:
@@ -62,6 +63,7 @@ def train_in_epochs(model, learn, env_id, epochs, settings, checkpoint, callback
                     callbacks.on_train_batch_begin(update)
                     logs = next(updates)
                     callbacks.on_train_batch_end(update, logs)
+                _check_weights(model)
                 model.steps.assign_add(epochs.steps)
                 found = model.evaluate(
                     settings["evaluation_episodes"], env_id, seed=seed_of(seed, EVALUATION)
@@ -83,9 +85,29 @@ def train_in_epochs(model, learn, env_id, epochs, settings, checkpoint, callback
 
 def evaluate_agent(model, episodes, env_id, seed, new_policy):
     """The returns of `episodes` whole episodes; see `returns_of_episodes`."""
-    episodes, seed = positive_integer("episodes", episodes), check_seed(seed)
+    episodes, seed = positive_integer("episodes", episodes), integer("seed", seed, minimum=0)
     env_id = model._env_id if env_id is None else env_id
     if env_id is None:
         raise ValueError("`env_id` must be given: this model has not been trained here yet.")
-    spaces = model.observation_space, model.action_space
+    spaces = model._observations, model._actions
     return returns_of_episodes(env_id, episodes, seed, *spaces, new_policy)
+
+
+def _check_weights(model):
+    """An update may break them though its own loss was finite: they must not count as the best."""
+    broken = [weight.path for weight in model.weights if not np.isfinite(weight).all()]
+    if broken:
+        raise ValueError(
+            "The weights must stay finite: a smaller learning rate may help. "
+            f"Received: NaN or infinity in {', '.join(broken)}"
+        )
+
+
+def _checked(callbacks, verbose):
+    """The callbacks as a list, where both arguments are what Keras takes."""
+    callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
+    if not all(isinstance(callback, keras.callbacks.Callback) for callback in callbacks):
+        raise wrong("callbacks", "Keras callbacks or None", callbacks)
+    if verbose not in ("auto", 0, 1, 2):
+        raise wrong("verbose", "'auto', 0, 1 or 2", verbose)
+    return callbacks

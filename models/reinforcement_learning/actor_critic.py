@@ -5,15 +5,20 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ..._arguments import positive_integer
+from ..._arguments import boolean, fraction, integer, integers, number, positive_integer, wrong
 from ...losses import A2CActorLoss
-from ._environments import action_space_config, observation_shape
-from ._rollout import fraction
+from ...losses._gaussian import bounded_log_std
+from ._environments import number_of_environments
+from ._independent_choices_loss import IndependentChoicesLoss
 from ._running_scale import RunningScale
-from ._seeds import ENVIRONMENTS, NOISE, check_seed, seed_of
+from ._seeds import ENVIRONMENTS, NOISE, seed_of
+from ._spaces import Choices, Observations, actions_of, finite_array
 from ._training import epochs_of, evaluate_agent, train_in_epochs
 from .generalized_advantage import generalized_advantage
 
+DIVERGED = (
+    "A smaller learning rate, the optimizer's `global_clipnorm` or `normalize_rewards` may help."
+)
 _ROLLOUT = (
     "observations",
     "actions",
@@ -44,22 +49,30 @@ class ActorCritic(keras.Model):
     another seed every `evaluation_every` steps, and ends with the best weights seen.
 
     Args:
-        observation_space: gymnasium Box of vectors, or their length.
-        action_space: gymnasium Discrete, or its n: a categorical policy. Box of vectors, or a dict
-            of its bounds `low` and `high`: a Gaussian policy, whose actions are clipped to the
-            bounds and, where they are finite, scaled from -1 and 1 to them.
+        observation_space: gymnasium Box, or its shape or, for vectors, its length. Also Discrete,
+            MultiDiscrete or MultiBinary. The network sees vectors, as `gymnasium.spaces.flatten`
+            makes them: arrays flat, choices one-hot. Pixels from 0 to 255 are numbers like others.
+        action_space: gymnasium Discrete, or its n: a categorical policy. MultiDiscrete or
+            MultiBinary: an independent categorical policy for each entry. Box, or a dict of its
+            bounds `low` and `high`: a Gaussian policy, whose actions are scaled from -1 and 1 to
+            the bounds where both are finite (up to 1e9), clipped to them, and rounded where the
+            Box holds integers.
         units: Tuple of positive integers, the hidden layers of each network. Default (64, 64).
         activation: Keras activation of the hidden layers. Default "tanh".
         normalize_observations: Boolean. Default `True`.
         normalize_rewards: Boolean; `True` divides rewards by the running deviation of discounted
             returns in training, so that their size does not matter. Default `True`.
         initial_log_std: Number, the logarithm of the Gaussian's standard deviation at the start.
-            It is learned, one for each action. Default 0.0.
+            It is learned, one for each action, and bounded as in `A2CActorLoss`. Default 0.0.
         seed: Integer that the initial weights come from, or `None` (default).
         **kwargs: `name`, `dtype` and the other arguments of `keras.Model`.
 
-    Input shape: (batch, observations). Output: dict of "actor", (batch, n) logits or (batch, 2 n)
-    means and log standard deviations, and "critic", (batch, 1).
+    `get_config` gives the spaces as plain values, which are taken here too, e.g.
+    `{"type": "MultiDiscrete", "nvec": [2, 3]}`.
+
+    Input shape: (batch, length of the vectors). Output: dict of "actor", (batch, n) logits, those
+    of all entries side by side, or (batch, 2 n) means and log standard deviations, and "critic",
+    (batch, 1).
 
     Raises:
         ValueError: a space is of another kind, or an argument is not as described.
@@ -92,27 +105,24 @@ class ActorCritic(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.observation_space = observation_shape(observation_space)
-        self.action_space = action_space_config(action_space)
-        units = tuple(units) if isinstance(units, (list, tuple)) else (units,)
-        self.units = tuple(positive_integer("units", width) for width in units)
+        self._observations = Observations(observation_space)
+        self._actions = actions_of(action_space)
+        self.observation_space = self._observations.plain
+        self.action_space = self._actions.config
+        self.units = integers("units", units, minimum=1) if units not in ((), []) else ()
         self.activation = keras.activations.get(activation)
-        self.normalize_observations = bool(normalize_observations)
-        self.normalize_rewards = bool(normalize_rewards)
-        self.initial_log_std = float(initial_log_std)
-        if not math.isfinite(self.initial_log_std):
-            raise ValueError(
-                f"`initial_log_std` must be finite. Received: initial_log_std={initial_log_std!r}"
-            )
-        self.seed = None if seed is None else check_seed(seed)
+        self.normalize_observations = boolean("normalize_observations", normalize_observations)
+        self.normalize_rewards = boolean("normalize_rewards", normalize_rewards)
+        self.initial_log_std = number("initial_log_std", initial_log_std)
+        self.seed = integer("seed", seed, minimum=0, also=(None,))
 
-        self.discrete = isinstance(self.action_space, int)
-        self.num_actions = self.action_space if self.discrete else len(self.action_space["low"])
+        self.discrete = isinstance(self._actions, Choices)
+        self.num_actions = self._actions.outputs
         self.actor = self._network(self.num_actions, gain=0.01, first_seed=0, name="actor")
         self.critic = self._network(1, gain=1.0, first_seed=100, name="critic")
         self.observation_scale = RunningScale(name="observation_scale", dtype=self.dtype_policy)
         self.return_scale = RunningScale(name="return_scale")
-        self.build((None, *self.observation_space))
+        self.build((None, self._observations.size))
         self._env_id = None
         self._concrete = {}
 
@@ -148,10 +158,15 @@ class ActorCritic(keras.Model):
             **kwargs: The other arguments of `keras.Model.compile`. `jit_compile=True` has XLA
                 compile acting too: more steps a second, but each new number of rows compiles anew.
         """
-        distribution = "categorical" if self.discrete else "gaussian"
+        value_coefficient = number("value_coefficient", value_coefficient, above=0)
+        if self.discrete and self._actions.shape:
+            actor_loss = IndependentChoicesLoss(self._actions.sizes, entropy_coefficient)
+        else:
+            distribution = "categorical" if self.discrete else "gaussian"
+            actor_loss = A2CActorLoss(distribution, entropy_coefficient)
         super().compile(
             optimizer=optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=0.5),
-            loss={"actor": A2CActorLoss(distribution, entropy_coefficient), "critic": "mse"},
+            loss={"actor": actor_loss, "critic": "mse"},
             loss_weights={"actor": 1.0, "critic": value_coefficient},
             **kwargs,
         )
@@ -170,7 +185,7 @@ class ActorCritic(keras.Model):
         env_id,
         steps,
         seed=0,
-        num_envs=8,
+        num_envs=None,
         num_steps=16,
         discount=0.99,
         gae_lambda=0.95,
@@ -189,11 +204,14 @@ class ActorCritic(keras.Model):
 
         Args:
             env_id: Name of a registered gymnasium environment, or a function without arguments
-                that makes one.
+                that makes a new one at each call. Also an environment or a `VectorEnv`: it is used
+                as it is, for evaluation too, and not closed; an environment cannot be copied, so
+                it is the only one.
             steps: Positive integer, the steps of all environments together, rounded up to whole
                 epochs.
             seed: Integer that environments and exploration come from. Default 0.
-            num_envs: Positive integer, environments side by side. Default 8.
+            num_envs: Positive integer, environments side by side, or `None` (default): as many as
+                `env_id` is, or else 8.
             num_steps: Positive integer, steps in each before an update. Default 16.
             discount, gae_lambda: See `generalized_advantage`. Default 0.99 and 0.95.
             noise_correlation: Number from 0 to 1 (1 excluded), the correlation of a Gaussian
@@ -217,13 +235,15 @@ class ActorCritic(keras.Model):
             RuntimeError: the environment raised. In both cases, and on Ctrl-C, the model has its
                 best weights so far when this returns, and so has `best.keras`.
         """
-        steps, num_envs = positive_integer("steps", steps), positive_integer("num_envs", num_envs)
-        num_steps, seed = positive_integer("num_steps", num_steps), check_seed(seed)
+        steps, num_steps = (
+            positive_integer("steps", steps),
+            positive_integer("num_steps", num_steps),
+        )
+        num_envs = number_of_environments(env_id, num_envs, default=8)
+        seed = integer("seed", seed, minimum=0)
         evaluation_every = positive_integer("evaluation_every", evaluation_every)
         evaluation_episodes = positive_integer("evaluation_episodes", evaluation_episodes)
-        correlation = fraction("noise_correlation", noise_correlation)
-        if correlation == 1:
-            raise ValueError("`noise_correlation` must be below 1. Received: noise_correlation=1")
+        correlation = number("noise_correlation", noise_correlation, minimum=0, below=1)
         gae = {
             "discount": fraction("discount", discount),
             "gae_lambda": fraction("gae_lambda", gae_lambda),
@@ -263,27 +283,45 @@ class ActorCritic(keras.Model):
             ValueError: `env_id` is missing or has other spaces, or the environment returned NaN.
             RuntimeError: the environment raised, or an episode does not end.
         """
-        return evaluate_agent(self, episodes, env_id, seed, lambda rows: self.act)
+
+        def new_policy(rows):
+            noise = np.zeros((rows, self.num_actions), "float32")
+            return lambda observations: self._compiled(self._act, observations, noise)
+
+        return evaluate_agent(self, episodes, env_id, seed, new_policy)
 
     def act(self, observations, noise=None):
-        """The actions for observations (batch, ...), as the environment takes them.
+        """The actions for observations, as the environment takes them.
 
         Args:
-            observations: Array (batch, observations).
-            noise: Array (batch, n): added to the logits (Gumbel noise samples from the policy), or
-                in standard deviations to the means. `None` (default) for the greedy action.
+            observations: One observation of the environment, or an array (batch, ...) of some.
+            noise: Array (batch, n), or (n,) for one observation: added to the logits (Gumbel noise
+                samples from the policy), or in standard deviations to the means. `None` (default)
+                for the greedy action.
 
-        Returns: Integers (batch,) or float32 (batch, n).
+        Returns: An element of the action space, or an array (batch, ...) of some.
+
+        Raises:
+            TypeError: it is called inside `tf.function`, where you can call the model instead.
+            ValueError: `observations` or `noise` is of another shape or not finite, an observation
+                is not in its space, or the network's outputs are not finite.
         """
-        observations = np.asarray(observations, "float32")
-        noise = np.zeros((len(observations), self.num_actions)) if noise is None else noise
-        return self._to_environment(self._compiled(self._act, observations, np.float32(noise)))
+        vectors, single = self._observations.read(observations)
+        shape = (len(vectors), self.num_actions)
+        array = np.zeros(shape) if noise is None else finite_array(noise)
+        if array is None or array.shape not in (shape, shape[single:]):
+            raise wrong("noise", f"finite numbers of shape {shape[single:]}", noise)
+        noise = array.astype("float32").reshape(shape)
+        actions = self._actions.to_environment(self._compiled(self._act, vectors, noise))
+        if not single:
+            return actions
+        return actions[0] if self.discrete else actions[0, ...]  # an array, even without axes
 
     def get_config(self):
         return {
             **super().get_config(),
-            "observation_space": list(self.observation_space),
-            "action_space": self.action_space,
+            "observation_space": self._observations.config,
+            "action_space": self._actions.config,
             "units": list(self.units),
             "activation": keras.activations.serialize(self.activation),
             "normalize_observations": self.normalize_observations,
@@ -312,26 +350,22 @@ class ActorCritic(keras.Model):
             compiled = tf.function(function, input_signature=signature, jit_compile=jit_compile)
             # The concrete function: a `tf.function` looks for it at every call, half of the time.
             self._concrete[function.__name__] = concrete = compiled.get_concrete_function()
-        return concrete(*map(tf.constant, arrays)).numpy()
+        found, finite = concrete(*map(tf.constant, arrays))
+        if not finite:
+            raise ValueError(f"The network's outputs must stay finite. {DIVERGED}")
+        return found.numpy()
 
     def _act(self, observations, noise):
         policy = ops.cast(self(observations)["actor"], "float32")
+        finite = ops.all(ops.isfinite(policy))
         if self.discrete:
-            return ops.argmax(policy + noise, axis=-1)  # with Gumbel noise: a sample
+            return self._actions.best(policy + noise), finite  # with Gumbel noise: a sample
         mean, log_std = ops.split(policy, 2, axis=-1)
-        return mean + ops.exp(log_std) * noise
+        return mean + ops.exp(bounded_log_std(log_std)) * noise, finite
 
     def _values(self, observations):
-        return ops.cast(self(observations)["critic"][:, 0], "float32")
-
-    def _to_environment(self, actions):
-        if self.discrete:
-            return actions
-        low, high = np.float32(self.action_space["low"]), np.float32(self.action_space["high"])
-        bounded = np.isfinite(low) & np.isfinite(high)
-        with np.errstate(invalid="ignore", over="ignore"):
-            scaled = low + (high - low) * (actions + 1) / 2
-        return np.clip(np.where(bounded, scaled, actions), low, high)
+        values = ops.cast(self(observations)["critic"][:, 0], "float32")
+        return values, ops.all(ops.isfinite(values))
 
     def _noises(self, generator, rows, correlation):
         """One (rows, n) array for each step."""
@@ -357,7 +391,7 @@ class ActorCritic(keras.Model):
             for _ in range(num_steps):
                 actions = self._compiled(self._act, observations, next(noises))
                 dummy = environments.dummy
-                step = environments.step(self._to_environment(actions))
+                step = environments.step(actions)
                 row = (observations, actions, dummy, *step[1:])
                 for name, value in zip(_ROLLOUT, row, strict=True):
                     rows[name].append(value)
@@ -395,10 +429,7 @@ class ActorCritic(keras.Model):
             observations, targets, {"actor": weights, "critic": weights}, return_dict=True
         )
         if not all(map(math.isfinite, logs.values())):
-            raise ValueError(
-                "The losses must stay finite: a smaller learning rate, `global_clipnorm` or "
-                f"`normalize_rewards` may help. Received: {logs}"
-            )
+            raise ValueError(f"The losses must stay finite. {DIVERGED} Received: {logs}")
         if self.normalize_observations:
             self.observation_scale.update(observations)
         return logs

@@ -1,6 +1,7 @@
 import numpy as np
 
-from ._rollout import check_rollout, fraction
+from ..._arguments import fraction
+from ._rollout import check_rollout
 
 
 def generalized_advantage(

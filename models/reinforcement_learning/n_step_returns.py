@@ -1,7 +1,7 @@
 import numpy as np
 
-from ..._arguments import positive_integer
-from ._rollout import check_rollout, fraction
+from ..._arguments import fraction, positive_integer
+from ._rollout import check_rollout
 
 
 def n_step_returns(rewards, next_values, terminated, truncated, n, discount=0.99):

@@ -3,12 +3,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ..._arguments import positive_integer
-from ._environments import action_space_config, observation_shape
+from ..._arguments import boolean, fraction, integer, positive_integer, wrong
+from ._environments import number_of_environments
 from ._q_learner import QLearner
 from ._q_network import QNetwork
-from ._rollout import fraction
-from ._seeds import check_seed
+from ._spaces import Observations, actions_of
 from ._training import epochs_of, evaluate_agent, train_in_epochs
 
 
@@ -26,16 +25,24 @@ class RecurrentQNetwork(keras.Model):
     Where one observation says everything, a network without memory learns sooner: `memory=False`
     is the same network, its state empty at each step, to compare with.
 
+    Of MultiDiscrete and MultiBinary actions each entry has values of its own (action branching):
+    the target is the mean of the entries' targets, the loss the mean of their losses.
+
     Args:
-        observation_space: gymnasium Box of vectors, or their length.
-        action_space: gymnasium Discrete, or its n.
+        observation_space: gymnasium Box, or its shape or, for vectors, its length. Also Discrete,
+            MultiDiscrete or MultiBinary. The network sees vectors, as `gymnasium.spaces.flatten`
+            makes them: arrays flat, choices one-hot. Pixels from 0 to 255 are numbers like others.
+        action_space: gymnasium Discrete, or its n; MultiDiscrete or MultiBinary.
         units: Positive integer, the width of the dense layer and of the LSTM. Default 64.
         memory: Boolean. Default `True`.
         seed: Integer that the initial weights come from, or `None` (default).
         **kwargs: `name`, `dtype` and the other arguments of `keras.Model`.
 
-    Input shape: (batch, time, observations), with a known number of steps. Output: the values
-    (batch, time, n), from the empty state on.
+    `get_config` gives the spaces as plain values, which are taken here too, e.g.
+    `{"type": "MultiDiscrete", "nvec": [2, 3]}`.
+
+    Input shape: (batch, time, length of the vectors), with a known number of steps. Output: the
+    values (batch, time, n), those of all entries side by side, from the empty state on.
 
     Raises:
         ValueError: a space is of another kind, or an argument is not as described.
@@ -53,24 +60,28 @@ class RecurrentQNetwork(keras.Model):
         https://arxiv.org/abs/1507.06527
         Kapturowski et al., 2019, Recurrent Experience Replay in Distributed Reinforcement Learning
         van Hasselt et al., 2016, Double Q-learning, https://arxiv.org/abs/1509.06461
+        Tavakoli et al., 2018, Action Branching Architectures for Deep Reinforcement Learning,
+        https://arxiv.org/abs/1711.08946
     """
 
     def __init__(self, observation_space, action_space, units=64, memory=True, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.observation_space = observation_shape(observation_space)
-        self.action_space = action_space_config(action_space, box=False)
+        self._observations = Observations(observation_space)
+        self._actions = actions_of(action_space, numbers=False)
+        self.observation_space = self._observations.plain
+        self.action_space = self._actions.config
         self.units = positive_integer("units", units)
-        self.memory = bool(memory)
-        self.seed = None if seed is None else check_seed(seed)
+        self.memory = boolean("memory", memory)
+        self.seed = integer("seed", seed, minimum=0, also=(None,))
         self.network = QNetwork(
-            self.action_space,
+            self._actions.outputs,
             self.units,
             self.memory,
             self.seed,
             dtype=self.dtype_policy,
             name="network",
         )
-        self.build((None, 1, *self.observation_space))
+        self.build((None, 1, self._observations.size))
         self._env_id = self._concrete_act = None
 
     def build(self, input_shape):
@@ -86,7 +97,7 @@ class RecurrentQNetwork(keras.Model):
         env_id,
         steps,
         seed=0,
-        num_envs=4,
+        num_envs=None,
         batch_size=32,
         window=16,
         burn_in=16,
@@ -111,11 +122,14 @@ class RecurrentQNetwork(keras.Model):
 
         Args:
             env_id: Name of a registered gymnasium environment, or a function without arguments
-                that makes one.
+                that makes a new one at each call. Also an environment or a `VectorEnv`: it is used
+                as it is, for evaluation too, and not closed; an environment cannot be copied, so
+                it is the only one.
             steps: Positive integer, the steps of all environments together, rounded up to whole
                 epochs of `evaluation_every`.
             seed: Integer that environments, exploration and replay come from. Default 0.
-            num_envs: Positive integer, environments side by side. Default 4.
+            num_envs: Positive integer, environments side by side, or `None` (default): as many as
+                `env_id` is, or else 4.
             batch_size: Positive integer, windows an update. Default 32.
             window: Positive integer, the steps of a window that are learned from. Default 16.
             burn_in: Integer not below 0, the steps before them. Default 16.
@@ -144,7 +158,7 @@ class RecurrentQNetwork(keras.Model):
                 best weights so far when this returns, and so has `best.keras`.
         """
         settings = {
-            "num_envs": num_envs,
+            "num_envs": number_of_environments(env_id, num_envs, default=4),
             "batch_size": batch_size,
             "window": window,
             "update_every": update_every,
@@ -154,11 +168,14 @@ class RecurrentQNetwork(keras.Model):
             "evaluation_episodes": evaluation_episodes,
         }
         settings = {name: positive_integer(name, value) for name, value in settings.items()}
-        settings["burn_in"] = 0 if burn_in == 0 else positive_integer("burn_in", burn_in)
+        settings["burn_in"] = integer("burn_in", burn_in, minimum=0)
+        if not isinstance(exploration, (list, tuple)) or len(exploration) != 3:
+            raise wrong("exploration", "three numbers from 0 to 1", exploration)
         settings["exploration"] = [fraction("exploration", value) for value in exploration]
         settings |= {"discount": fraction("discount", discount), "tau": fraction("tau", tau)}
-        settings["seed"] = check_seed(seed)
-        epochs = epochs_of(positive_integer("steps", steps), evaluation_every, num_envs)
+        settings["seed"] = integer("seed", seed, minimum=0)
+        steps, num_envs = positive_integer("steps", steps), settings["num_envs"]
+        epochs = epochs_of(steps, settings["evaluation_every"], num_envs)
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3, global_clipnorm=10.0))
         self.optimizer.build(self.trainable_variables)
@@ -183,11 +200,11 @@ class RecurrentQNetwork(keras.Model):
         """
 
         def new_policy(rows):
-            state = None
+            state = self.network.empty_state(rows)
 
             def policy(observations):
                 nonlocal state
-                actions, state = self.act(observations, state)
+                actions, state = self._greedy(observations, state)
                 return actions
 
             return policy
@@ -195,36 +212,60 @@ class RecurrentQNetwork(keras.Model):
         return evaluate_agent(self, episodes, env_id, seed, new_policy)
 
     def act(self, observations, state=None):
-        """The greedy actions for observations (batch, ...), and the memory after them.
+        """The greedy actions for observations, and the memory after them.
 
         Args:
-            observations: Array (batch, observations).
+            observations: One observation of the environment, or an array (batch, ...) of some.
             state: The memory that the last call returned, or `None` (default) for the empty one,
                 at the start of episodes.
 
-        Returns: Integers (batch,), and the memory.
+        Returns: An element of the action space, or an array (batch, ...) of some, and the memory.
+
+        Raises:
+            TypeError: it is called inside `tf.function`, where you can call the model instead.
+            ValueError: `observations` or `state` is not as described, an observation is not in its
+                space, or the network's values are not finite.
         """
-        observations = np.asarray(observations, "float32")
-        state = self.network.empty_state(len(observations)) if state is None else state
+        vectors, single = self._observations.read(observations)
+        if state is None:
+            state = self.network.empty_state(len(vectors))
+        elif not _is_state(state, (len(vectors), self.units)):
+            wanted = f"what `act` returned last, of as many observations ({len(vectors)}), or None"
+            raise wrong("state", wanted, state)
+        actions, state = self._greedy(vectors, state)
+        actions = self._actions.to_environment(actions)
+        return actions[0] if single else actions, state
+
+    def _greedy(self, observations, state):
+        """The best actions, as in `_spaces`, for vectors (rows, size), and the state after them."""
         if self._concrete_act is None:
 
             def act(observations, h, c):
                 q, state = self.network(observations[:, None], [h, c])
-                return ops.argmax(q[:, 0], axis=-1), state
+                return self._actions.best(q[:, 0]), state, ops.all(ops.isfinite(q))
 
-            specs = [tf.TensorSpec((None, *self.observation_space), "float32")]
+            specs = [tf.TensorSpec((None, self._observations.size), "float32")]
             specs += [tf.TensorSpec((None, self.units), self.compute_dtype)] * 2
             act = tf.function(act, input_signature=specs).get_concrete_function()
             self._concrete_act = act
-        actions, state = self._concrete_act(tf.constant(observations), *state)
+        actions, state, finite = self._concrete_act(tf.constant(observations), *state)
+        if not finite:
+            raise ValueError(
+                "The network's values must stay finite: a smaller learning rate may help."
+            )
         return actions.numpy(), state
 
     def get_config(self):
         return {
             **super().get_config(),
-            "observation_space": list(self.observation_space),
-            "action_space": self.action_space,
+            "observation_space": self._observations.config,
+            "action_space": self._actions.config,
             "units": self.units,
             "memory": self.memory,
             "seed": self.seed,
         }
+
+
+def _is_state(state, shape):
+    two = isinstance(state, (list, tuple)) and len(state) == 2
+    return two and all(np.shape(part) == shape for part in state)

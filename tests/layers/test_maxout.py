@@ -1,8 +1,9 @@
+import backends
 import checks
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
 from kerazoo.layers import Maxout
 
@@ -34,28 +35,25 @@ def numpy_maxout(x, num_units, axis):
         ((2, 0, 6), 3, -1),
     ],
 )
-@pytest.mark.parametrize("jit_compile", [None, False, True])
-def test_values(shape, num_units, axis, jit_compile):
+def test_values(shape, num_units, axis):
     layer = Maxout(num_units, axis)
-    run = layer if jit_compile is None else tf.function(layer, jit_compile=jit_compile)
     x = RNG.normal(size=shape).astype("float32")
-    y = run(tf.constant(x))
-    assert tuple(y.shape) == layer.compute_output_shape(shape)
-    np.testing.assert_array_equal(y, numpy_maxout(x, num_units, axis))
+    for run in (layer, *backends.compilations(layer, shape).values()):
+        y = run(ops.convert_to_tensor(x))
+        assert tuple(y.shape) == layer.compute_output_shape(shape)
+        np.testing.assert_array_equal(backends.to_numpy(y), numpy_maxout(x, num_units, axis))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("axis", [-1, 1, -3])
-def test_all_dimensions_unknown(axis, jit_compile):
+def test_all_dimensions_unknown(axis):
     x = RNG.normal(size=(5, 9, 2, 18)).astype("float32")
-    unknown = tf.TensorSpec([None] * 4)
     layer = Maxout(3, axis)
-    run = tf.function(layer, input_signature=[unknown], jit_compile=jit_compile)
-    if not jit_compile:
-        expected = [None] * 4
-        expected[axis] = 3
-        assert run.get_concrete_function().output_shapes.as_list() == expected
-    np.testing.assert_array_equal(run(x), numpy_maxout(x, 3, axis))
+    expected = [None] * 4
+    expected[axis] = 3
+    assert layer(keras.KerasTensor([None] * 4)).shape == tuple(expected)
+    for run in backends.compilations(layer, [None] * 4).values():
+        y = run(ops.convert_to_tensor(x))
+        np.testing.assert_array_equal(backends.to_numpy(y), numpy_maxout(x, 3, axis))
 
 
 def test_all_dimensions_unknown_in_a_functional_model():
@@ -64,13 +62,15 @@ def test_all_dimensions_unknown_in_a_functional_model():
     assert model.output_shape == (None, None, None, 3)
     x = RNG.normal(size=(5, 4, 2, 18)).astype("float32")
     np.testing.assert_array_equal(model.predict(x, verbose=0), numpy_maxout(x, 3, -1))
-    with pytest.raises(tf.errors.InvalidArgumentError):  # known only when the data come
+    with pytest.raises(Exception, match=r"reshape|divide"):  # known only when the data come
         model.predict(np.ones((5, 4, 2, 17), "float32"), verbose=0)
 
 
-def test_known_dimensions_stay_known():
-    run = tf.function(Maxout(3), input_signature=[tf.TensorSpec((None, None, 12))])
-    assert run.get_concrete_function().output_shapes.as_list() == [None, None, 3]
+@backends.needs_tensorflow("other backends have no graphs of unknown size")
+def test_shapes_in_a_graph():
+    for shape in ((None, None, 12), (None, None, None)):
+        graph = backends.compilations(Maxout(3), shape)["graph"]
+        assert graph.get_concrete_function().output_shapes.as_list() == [None, None, 3]
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((3, 8), -1), ((2, 6, 3), 1), ((2, 3, 2, 4), -1)])
@@ -78,25 +78,21 @@ def test_gradients(shape, axis):
     checks.check_gradients(Maxout(2, axis, dtype="float64"), RNG.normal(size=shape))
 
 
-@pytest.mark.parametrize("jit_compile", [None, False, True])
-def test_ties_share_the_gradient_equally(jit_compile):
-    def gradient(x, function):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x) * [[3.0, 5.0]]
-        return tape.gradient(y, x)
-
+def test_ties_share_the_gradient_equally():
+    layer = Maxout(2)
+    both = backends.differentiated(lambda x: ops.sum(ops.multiply(layer(x), [[3.0, 5.0]])))
     # unit 0: 7, 7, 1, 7; unit 1: 2, 4, 4, 0
-    x = tf.constant([[7.0, 2.0, 7.0, 4.0, 1.0, 4.0, 7.0, 0.0]])
-    of = gradient if jit_compile is None else tf.function(gradient, jit_compile=jit_compile)
-    found = of(x, Maxout(2))
-    np.testing.assert_allclose(found, [[1, 0, 1, 2.5, 0, 2.5, 1, 0]], rtol=1e-6)
-    peer = of(x, lambda x: tf.reduce_max(tf.reshape(x, (-1, 4, 2)), axis=1))
-    np.testing.assert_allclose(found, peer, rtol=1e-6)
+    x = ops.convert_to_tensor(np.float32([[7, 2, 7, 4, 1, 4, 7, 0]]))
+    for run in (both, *backends.compilations(both, (1, 8)).values()):
+        found = backends.to_numpy(run(x)[1])
+        np.testing.assert_allclose(found, [[1, 0, 1, 2.5, 0, 2.5, 1, 0]], rtol=1e-6)
 
 
+@backends.needs_tensorflow("forward mode and vectorized_map are TensorFlow's own")
 def test_differentiates_in_every_mode():
     """Forward, twice, and per example in `tf.vectorized_map`, as `tf.reduce_max` does."""
+    import tensorflow as tf
+
     layer = Maxout(2, dtype="float64")
     x = tf.constant(RNG.normal(size=(3, 6)))
 
@@ -122,13 +118,13 @@ def test_differentiates_in_every_mode():
 
 
 def test_not_a_number_stays_visible():
-    assert np.isnan(Maxout(1)(np.array([[1.0, np.nan, 2.0]]))).all()
+    assert np.isnan(backends.to_numpy(Maxout(1)(np.array([[1.0, np.nan, 2.0]])))).all()
 
 
 def test_integers():
     y = Maxout(2)(np.array([[1, 5, 2, 4]]))
-    np.testing.assert_array_equal(y, [[2, 5]])
-    assert y.dtype.is_integer
+    np.testing.assert_array_equal(backends.to_numpy(y), [[2, 5]])
+    assert keras.backend.standardize_dtype(y.dtype).startswith("int")
 
 
 def test_trains_compiled():
@@ -137,13 +133,14 @@ def test_trains_compiled():
     inputs = keras.Input((4,))
     hidden = Maxout(4)(keras.layers.Dense(8)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=True)
-    losses = [model.train_on_batch(x, y) for _ in range(60)]
-    assert losses[-1] < 0.2 * losses[0]
+    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=backends.JIT[-1])
+    before = model.evaluate(x, y, verbose=0)
+    model.fit(np.tile(x, (60, 1)), np.tile(y, (60, 1)), batch_size=64, shuffle=False, verbose=0)
+    assert model.evaluate(x, y, verbose=0) < 0.2 * before
 
 
 def test_mask_of_another_axis_is_dropped():
-    x, mask = np.ones((2, 6, 4), "float32"), tf.ones((2, 6), bool)
+    x, mask = np.ones((2, 6, 4), "float32"), ops.ones((2, 6), "bool")
     assert Maxout(2).compute_mask(x, mask) is mask
     assert Maxout(2, axis=1).compute_mask(x, mask) is None
     assert Maxout(2).compute_mask(x, None) is None

@@ -1,3 +1,4 @@
+import backends
 import keras
 import numpy as np
 import pytest
@@ -31,12 +32,12 @@ def test_sees_its_part_alone(metric):
         ours.update_state(y[rows], y_pred[rows])
         whole.update_state(y[rows], y_pred[rows])
     expected = np.mean((parts["price"] - y_pred) ** 2)
-    np.testing.assert_allclose(ours.result(), expected, rtol=1e-5)
+    np.testing.assert_allclose(backends.to_numpy(ours.result()), expected, rtol=1e-5)
     assert float(whole.result()) > 10 * expected  # what the packed row gives, without an error
     ours.reset_state()
     ours.update_state(y[:2], y_pred[:2])
     expected = np.mean((parts["price"] - y_pred)[:2] ** 2)
-    np.testing.assert_allclose(ours.result(), expected, rtol=1e-5)
+    np.testing.assert_allclose(backends.to_numpy(ours.result()), expected, rtol=1e-5)
 
 
 def test_in_a_compiled_model():
@@ -58,7 +59,46 @@ def test_in_a_compiled_model():
     error = abs(parts["price"] - model.predict(x, verbose=0))[:, 0]
     np.testing.assert_allclose(history["off"], [error.mean()] * 2, rtol=1e-5)
     expected = (error * sample_weight).sum() / sample_weight.sum()
-    np.testing.assert_allclose(history["mean_absolute_error"], [expected] * 2, rtol=1e-5)
+    np.testing.assert_allclose(history["mae"], [expected] * 2, rtol=1e-5)
+
+
+def squaredError(y_true, y_pred):  # noqa: N802
+    return (y_true - y_pred) ** 2
+
+
+class HalfError:
+    def __call__(self, y_true, y_pred):
+        return abs(y_true - y_pred) / 2
+
+
+def test_named_in_the_logs_as_keras_names_it():
+    """With several outputs, in `metrics` and `weighted_metrics`, so that callbacks find them."""
+
+    def of_every_kind():
+        return [
+            *("mae", "MSE", "mean_squared_error", "MeanAbsoluteError", "AUC", "cosine_similarity"),
+            keras.metrics.MeanSquaredError(),
+            keras.metrics.RootMeanSquaredError(name="typical_error"),
+            keras.metrics.MeanAbsolutePercentageError,
+            *(keras.losses.mean_absolute_error, squaredError, HalfError()),
+            keras.losses.Huber(reduction=None),
+        ]
+
+    def logged(wrap):
+        inputs = keras.Input((2,))
+        outputs = {name: keras.layers.Dense(1, "sigmoid", name=name)(inputs) for name in "ab"}
+        model = keras.Model(inputs, outputs)
+        model.compile(
+            loss={"a": "mse", "b": "mse"},
+            metrics={"a": [wrap(metric) for metric in of_every_kind()], "b": wrap("mae")},
+            weighted_metrics={"b": [wrap("mae"), wrap("mape")]},
+        )
+        y = {"a": np.float32([[0], [1]]), "b": np.ones((2, 1), "float32")}
+        return model.evaluate(np.ones((2, 2)), y, return_dict=True, verbose=0)
+
+    ours, theirs = logged(lambda metric: UnpackedMetric(metric, {"y": 1}, "y")), logged(lambda m: m)
+    assert {name for name in theirs if "mae" in name} == {"a_mae", "b_mae", "b_weighted_mae"}
+    assert list(ours) == list(theirs)
 
 
 def test_metric_with_state_of_its_own_kind():
@@ -67,28 +107,39 @@ def test_metric_with_state_of_its_own_kind():
     ours, theirs = UnpackedMetric("AUC", SIZES, "kind"), keras.metrics.AUC()
     ours.update_state(y, y_pred)
     theirs.update_state(parts["kind"], y_pred)
-    np.testing.assert_allclose(ours.result(), theirs.result())
+    found, expected = backends.to_numpy(ours.result()), backends.to_numpy(theirs.result())
+    np.testing.assert_allclose(found, expected)
     assert len(ours.variables) == len(theirs.variables)
-    assert ours.name == "auc"
 
 
 def test_config_keeps_metric_and_order_of_parts():
-    metric = UnpackedMetric(keras.metrics.MeanSquaredError(dtype="float64"), SIZES, "price")
+    given = keras.metrics.MeanSquaredError(dtype="bfloat16")
+    metric = UnpackedMetric(given, SIZES, "price")
     again = UnpackedMetric.from_config(metric.get_config())
     assert list(again.sizes.items()) == list(SIZES.items())
     assert isinstance(again.metric, keras.metrics.MeanSquaredError)
-    assert again.dtype == again.metric.dtype == "float64"
-    for named in ("mae", squares):
-        assert UnpackedMetric(named, SIZES, "price", dtype="float64").result().dtype == "float64"
+    assert again.dtype == again.metric.dtype == "bfloat16"
+    assert UnpackedMetric(squares, SIZES, "price", dtype="bfloat16").metric.dtype == "bfloat16"
+    for named in ("mae", "AUC"):
+        metric = UnpackedMetric(named, SIZES, "price", dtype="bfloat16")
+        again = UnpackedMetric.from_config(metric.get_config())
+        assert again.dtype == again.metric.dtype == "bfloat16"
+        assert again.name == metric.name
 
 
 def test_errors():
     for guess in ("accuracy", "acc", "Accuracy", "ce"):
         with pytest.raises(ValueError, match=r"which accuracy or crossentropy.*Received"):
             UnpackedMetric(guess, SIZES, "kind")
-    with pytest.raises(ValueError, match=r"`metric` must be a Keras metric.*metric=None"):
-        UnpackedMetric(None, SIZES, "kind")
-    with pytest.raises(ValueError, match=r"`target` must be one of the parts.*target=None"):
-        UnpackedMetric("mse", SIZES, None)
+    for wrong in (None, 3, "mea"):
+        with pytest.raises(ValueError, match=r"`metric` must be a Keras metric.*metric="):
+            UnpackedMetric(wrong, SIZES, "kind")
+    for wrong in (None, "colour", ["kind"]):
+        with pytest.raises(ValueError, match=r"`target` must be one of 'weight'.*target="):
+            UnpackedMetric("mse", SIZES, wrong)
+    with pytest.raises(ValueError, match=r"`name` must be a string or None.*name=3"):
+        UnpackedMetric("mse", SIZES, "price", name=3)
+    with pytest.raises(ValueError, match=r"`dtype` has no effect on a metric object.*float64"):
+        UnpackedMetric(keras.metrics.MeanSquaredError(), SIZES, "price", dtype="float64")
     with pytest.raises(ValueError, match=r"shape \(batch, ..., 5\)"):
         UnpackedMetric("mse", SIZES, "price").update_state(np.ones((2, 4)), np.ones((2, 1)))

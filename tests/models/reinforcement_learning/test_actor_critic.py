@@ -106,6 +106,7 @@ def test_a_step_leads_to_the_true_last_observation():
 def test_seeds_decide():
     def run(model_seed, seed):
         model = corridor_model(model_seed)
+        model.compile(run_eagerly=True)  # a graph for each of few updates would take longer
         history = train(model, seed=seed).history
         return np.concatenate([w.ravel() for w in model.get_weights()]), history
 
@@ -209,6 +210,7 @@ def test_rewards_are_scaled_by_the_deviation_of_returns():
                 return observation, factor * reward, *rest
 
         model = corridor_model(normalize_rewards=normalize)
+        model.compile(run_eagerly=True)
         return train(model, Paid).history["critic_loss"]
 
     np.testing.assert_allclose(losses(1.0, True), losses(1000.0, True), rtol=1e-3)
@@ -235,26 +237,27 @@ def test_without_gymnasium():
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_dtype_policies(policy):
     model = corridor_model(dtype=policy)
+    model.compile(run_eagerly=True)
     train(model)
     assert model(np.zeros((2, 2)))["actor"].dtype == keras.DTypePolicy(policy).compute_dtype
 
 
 def test_errors():
-    import gymnasium
-
-    for wrong in (None, "4", gymnasium.spaces.Discrete(3), gymnasium.spaces.Box(0, 1, (2, 2))):
-        with pytest.raises(ValueError, match="`observation_space` must be a gymnasium Box"):
-            ActorCritic(wrong, 2)
-    discrete = gymnasium.spaces.Discrete(3, start=1)
-    multi = gymnasium.spaces.MultiDiscrete([2, 3])
-    for wrong in (None, 1, True, discrete, multi, {"low": [0.0], "high": [0.0]}):
-        with pytest.raises(ValueError, match="`action_space` must be a gymnasium Discrete"):
-            ActorCritic(2, wrong)
-    with pytest.raises(ValueError, match="`units` must be a positive integer"):
-        ActorCritic(2, 2, units=(0,))
-    with pytest.raises(ValueError, match="`initial_log_std` must be finite"):
-        ActorCritic(2, 2, initial_log_std=np.nan)
+    for name, wrong in (
+        ("units", (0,)),
+        ("units", True),
+        ("initial_log_std", np.nan),
+        ("normalize_rewards", 1),
+        ("normalize_observations", "no"),
+        ("seed", -1),
+        ("seed", 0.5),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
+            ActorCritic(2, 2, **{name: wrong})
     model = corridor_model()
+    for wrong in (0, np.nan, True):
+        with pytest.raises(ValueError, match="`value_coefficient` must be"):
+            model.compile(value_coefficient=wrong)
     for name, wrong in (
         ("steps", 0),
         ("num_envs", 0.5),
@@ -265,6 +268,9 @@ def test_errors():
         ("gae_lambda", -1),
         ("noise_correlation", 1.0),
         ("seed", -1),
+        ("callbacks", "none"),
+        ("verbose", 3),
+        ("checkpoint", 5),
     ):
         with pytest.raises(ValueError, match=f"`{name}` must be"):
             train(model, **{name: wrong})

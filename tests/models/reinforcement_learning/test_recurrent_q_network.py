@@ -107,11 +107,17 @@ def test_acting_step_by_step_is_the_whole_series(memory):
         np.testing.assert_array_equal(actions, whole[:, t])
 
 
-@pytest.mark.parametrize("burn_in", [0, 3])
-@pytest.mark.parametrize("memory", [True, False])
-def test_an_update_is_the_formula(burn_in, memory):
-    """Double Q-learning on windows that begin before, in and at the end of episodes."""
-    model = make(memory)
+@pytest.mark.parametrize(
+    ("memory", "burn_in", "sizes"),
+    [(True, 0, [2]), (True, 3, [2]), (False, 0, [2]), (False, 3, [2]), (True, 3, [3, 1, 2])],
+)
+def test_an_update_is_the_formula(memory, burn_in, sizes):
+    """Double Q-learning on windows that begin before, in and at the end of episodes.
+
+    Of several choices each has its own values; their target is the mean over the choices.
+    """
+    space = 2 if sizes == [2] else {"type": "MultiDiscrete", "nvec": sizes}
+    model = RecurrentQNetwork(2, space, units=8, memory=memory, seed=0)
     model.compile(keras.optimizers.SGD(1.0))
     model.optimizer.build(model.network.trainable_variables)
     checks.randomize(model.network.head, seed=1)
@@ -120,7 +126,7 @@ def test_an_update_is_the_formula(burn_in, memory):
     replay = EpisodeReplay(1000)
     for i, (length, terminated) in enumerate([(2, True), (9, False), (5, True)]):
         rng = np.random.default_rng(i)
-        actions, rewards = rng.integers(2, size=length), rng.normal(size=length)
+        actions, rewards = model._actions.random(rng, length), rng.normal(size=length)
         replay.add(rng.normal(size=(length + 1, 2)).astype("f4"), actions, rewards, terminated)
     batch = replay.sample(np.random.default_rng(0), 12, burn_in, 4)
     assert batch["terminated"].any()
@@ -130,17 +136,20 @@ def test_an_update_is_the_formula(burn_in, memory):
     for row in range(12):
         there = np.flatnonzero(batch["seen"][row])
         series = slice(there[0], there[-1] + 1)
-        q, q_target = (np.zeros((burn_in + 5, 2)) for _ in range(2))
+        q, q_target = (np.zeros((burn_in + 5, sum(sizes))) for _ in range(2))
         q[series] = numpy_q(model.network, batch["observations"][row, series])
         q_target[series] = numpy_q(target.model, batch["observations"][row, series])
+        q, q_target = (np.split(x, np.cumsum(sizes)[:-1], axis=1) for x in (q, q_target))
         for t in range(burn_in, burn_in + 4):
             if batch["counts"][row, t]:
-                value = q_target[t + 1, np.argmax(q[t + 1])]
+                pairs = zip(q, q_target, strict=True)
+                value = np.mean([theirs[t + 1, np.argmax(ours[t + 1])] for ours, theirs in pairs])
                 value = 0.0 if batch["terminated"][row, t] else value
                 y = batch["rewards"][row, t] + 0.9 * value
-                error = abs(q[t, batch["actions"][row, t]] - y)
-                errors.append(error**2 / 2 if error < 1 else error - 0.5)
-    update = compiled_update(model.network, target.model, model.optimizer, burn_in, 0.9)
+                for ours, action in zip(q, np.ravel(batch["actions"][row, t]), strict=True):
+                    error = abs(ours[t, action] - y)
+                    errors.append(error**2 / 2 if error < 1 else error - 0.5)
+    update = compiled_update(model.network, target.model, model.optimizer, burn_in, 0.9, sizes)
     before = model.network.head.get_weights()[1].copy()
     loss = update(**batch)
     np.testing.assert_allclose(loss, np.mean(errors), rtol=1e-4)
@@ -161,7 +170,7 @@ def test_no_gradient_through_the_burn_in():
     late = batch["observations"][:, 3] == 0
     batch["counts"] *= late[:, :1]
     before = model.network.encoder.get_weights()[0].copy()
-    compiled_update(model.network, target.model, model.optimizer, 3, 0.9)(**batch)
+    compiled_update(model.network, target.model, model.optimizer, 3, 0.9, [2])(**batch)
     np.testing.assert_array_equal(model.network.encoder.get_weights()[0], before)
 
 
@@ -270,8 +279,11 @@ def test_dtype_policies(policy):
 
 def test_errors():
     for wrong in (None, 1, Guess.action_space):
-        with pytest.raises(ValueError, match="`action_space` must be a gymnasium Discrete"):
+        with pytest.raises(ValueError, match=r"`action_space` must be.*DiscretizeAction"):
             RecurrentQNetwork(2, wrong)
+    for name, wrong in (("units", 0), ("memory", 1), ("seed", True)):
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
+            RecurrentQNetwork(2, 2, **{name: wrong})
     model = make()
     for name, wrong in (
         ("steps", 0),
@@ -279,6 +291,8 @@ def test_errors():
         ("burn_in", -1),
         ("tau", 2.0),
         ("exploration", (1.0, 2.0, 0.5)),
+        ("exploration", (1.0, 0.5)),
+        ("num_envs", 0),
         ("seed", -1),
     ):
         with pytest.raises(ValueError, match=f"`{name}` must be"):

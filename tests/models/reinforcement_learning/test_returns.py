@@ -116,9 +116,9 @@ def test_errors():
     with pytest.raises(ValueError, match=r"`truncated` must be boolean"):
         discounted_returns([1.0, 1.0], [False, True], [0.5, 0.0])
     for wrong in (-0.1, 1.1, np.nan, None, True):
-        with pytest.raises(ValueError, match=r"`discount` must be a number from 0 to 1"):
+        with pytest.raises(ValueError, match=r"`discount` must be a finite number from 0 to 1"):
             discounted_returns([1.0], [True], [False], discount=wrong)
-        with pytest.raises(ValueError, match=r"`gae_lambda` must be a number from 0 to 1"):
+        with pytest.raises(ValueError, match=r"`gae_lambda` must be a finite number from 0 to 1"):
             generalized_advantage(ones, ones, ones, no, no, gae_lambda=wrong)
     for wrong in (0, 1.5, True):
         with pytest.raises(ValueError, match=r"`n` must be a positive integer"):
