@@ -22,7 +22,7 @@ CONVOLUTIONS = [
     {"kernel_size": (3,)},
     {"kernel_size": 3, "strides": 0},
 ]
-IMAGES = [(None, *sizes) for sizes in itertools.product([None, 0, 1, 2, 5, 6], [None, 1, 4], [3])]
+IMAGES = [(None, *sizes) for sizes in itertools.product([None, 0, 2, 5], [None, 1, 4], [3])]
 IMAGES += [(2, 5, 5, 3), (None, 3, 5, 5), (None, 5, 5), (None, 5, 5, 5, 3), (None,), ()]
 ROWS = [(None, 3), (2, 3), (None, 0), (None, None, 3), (None, 0, 3), (2, 3, 4, 5), (None,), (5,)]
 PAIRS = {
