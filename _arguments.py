@@ -10,6 +10,7 @@ import math
 import numbers
 import operator
 
+import keras
 import numpy as np
 
 LONGEST = 200  # characters of a value in an error
@@ -72,6 +73,15 @@ def fraction(name, value, also=()):
     return number(name, value, minimum=0, maximum=1, also=also)
 
 
+def text(name, value, also=()):
+    """`value` as a `str`, not empty."""
+    if _is_one_of(value, also):
+        return value
+    if not isinstance(value, str) or not value:
+        raise wrong(name, _or("a string", also), value)
+    return str(value)
+
+
 def boolean(name, value, also=()):
     """`value` as a `bool`; neither 0 nor 1, nor a word, is one."""
     if _is_one_of(value, also):
@@ -92,6 +102,17 @@ def choice(name, value, choices, also=()):
     return str(value)
 
 
+def float_dtype(name, value):
+    """`value` where it is None, a floating-point dtype, its name, or a dtype policy of Keras."""
+    try:
+        dtype = keras.dtype_policies.get(value).compute_dtype
+    except (TypeError, ValueError):
+        dtype = "bool"
+    if not keras.backend.is_float_dtype(dtype):
+        raise wrong(name, "a floating-point dtype, its name, or None", value)
+    return value
+
+
 def unused(name, value, default, reason):
     """Refuses an argument that nothing would read, unless it has its default."""
     if not (isinstance(value, type(default)) and value == default):
@@ -110,6 +131,14 @@ def integer_or_none(value):
         return None
 
 
+def built_model(name, value):
+    """`value` where it is a Keras model whose weights exist."""
+    if not isinstance(value, keras.Model) or not value.built:
+        wanted = "a built Keras model: give it a `keras.Input`, or call it once on a batch"
+        raise wrong(name, wanted, value)
+    return value
+
+
 def wrong(name, wanted, value):
     """The error of an argument: its name, what it must be, and what came."""
     return ValueError(f"`{name}` must be {wanted}. Received: {name}={in_words(value)}")
@@ -119,7 +148,8 @@ def in_words(value):
     """A value as an error shows it: arrays by shape and dtype, long texts cut."""
     is_array = hasattr(value, "__array__") and isinstance(getattr(value, "shape", None), tuple)
     if is_array and value.shape != ():
-        return f"{type(value).__name__} of shape {value.shape}, dtype {value.dtype}"
+        dtype = getattr(value, "dtype", "mixed")  # a table of pandas has one a column
+        return f"{type(value).__name__} of shape {value.shape}, dtype {dtype}"
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 

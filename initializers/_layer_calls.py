@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+from keras import ops
 
 from .._layers_inside import layers_of
 
@@ -35,25 +36,34 @@ def intercepted(layers, on_call):
         yield
 
 
-def outputs_and_signal(layer, call, args, kwargs):
-    """What the layer gives, and what its kernel does: the value before a fused activation."""
-    before_activation = []
-    if kernel_of(layer) is None or not callable(getattr(layer, "activation", None)):
+def outputs_and_signal(layer, call, args, kwargs, touch):
+    """What the layer gives, and what its kernel does: the value before a fused activation.
+
+    `touch(tensor)` gives the tensor that takes the signal's place, or None where it is no signal.
+    """
+    inner = _without_steps(layer)
+    activation = getattr(inner, "activation", None)
+    if kernel_of(layer) is None or not callable(activation):
+        return _touched(call(*args, **kwargs), touch)
+    if inner is not layer:  # Step by step nothing can be seen, but an activation can wait.
+        with _replaced(inner, "activation", keras.activations.linear):
+            before_activation, signal = _touched(call(*args, **kwargs), touch)
+        return activation(before_activation), signal
+    signals = []
+
+    def touching_activation(z):
+        z, signal = _touched(z, touch) if not signals else (z, None)
+        signals.append(signal)
+        return activation(z)
+
+    with _replaced(layer, "activation", touching_activation):
         outputs = call(*args, **kwargs)
-    else:
-
-        def activation(z, activation=layer.activation):
-            before_activation.append(z)
-            return activation(z)
-
-        with _replaced(layer, "activation", activation):
-            outputs = call(*args, **kwargs)
-    tensors = before_activation or keras.tree.flatten(outputs)
-    return outputs, tensors[0] if tensors else None
+    return (outputs, signals[0]) if signals else _touched(outputs, touch)
 
 
 def kernel_of(layer):
     """The weight whose scale is the scale of the layer's outputs, or None."""
+    layer = _without_steps(layer)
     for name in ("kernel", "pointwise_kernel"):
         kernel = getattr(layer, name, None)
         if isinstance(kernel, keras.Variable) and len(kernel.shape) > 1:
@@ -61,12 +71,40 @@ def kernel_of(layer):
     return None
 
 
-def is_signal(tensor):
-    return (
-        keras.ops.is_tensor(tensor)
-        and keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
-        and not (keras.backend.backend() == "tensorflow" and not hasattr(tensor, "numpy"))
+def bias_of(layer):
+    """The bias that goes with that kernel, one value for each entry of the last axis, or None."""
+    bias = getattr(_without_steps(layer), "bias", None)
+    is_one = isinstance(bias, keras.Variable) and len(bias.shape) == 1
+    return bias if is_one and kernel_of(layer) is not None else None
+
+
+def is_float(tensor):
+    return ops.is_tensor(tensor) and keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(tensor.dtype)
     )
+
+
+def is_signal(tensor):
+    """Whether it is a float tensor that has a value; inside a compiled loop it has none yet."""
+    if not is_float(tensor):
+        return False
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    return hasattr(tensor, "numpy")
+
+
+def _without_steps(layer):
+    return layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+
+
+def _touched(outputs, touch):
+    flat = keras.tree.flatten(outputs)
+    signal = touch(flat[0]) if flat else None
+    if signal is None:
+        return outputs, None
+    return keras.tree.pack_sequence_as(outputs, [signal, *flat[1:]]), signal
 
 
 @contextlib.contextmanager

@@ -1,13 +1,5 @@
-import numbers
-
 import keras
 from keras import ops
-
-
-def positive_gain(gain):
-    if isinstance(gain, bool) or not isinstance(gain, numbers.Real) or not 0 < gain < float("inf"):
-        raise ValueError(f"`gain` must be a finite number above 0. Received: gain={gain!r}")
-    return float(gain)
 
 
 def random_orthogonal(shape, seed, dtype=None):

@@ -2,6 +2,8 @@ import random
 
 import keras
 
+from .._arguments import integer_or_none, wrong
+
 
 class SeededInitializer(keras.initializers.Initializer):
     """An initializer with a seed; without one every call draws anew.
@@ -19,16 +21,14 @@ class SeededInitializer(keras.initializers.Initializer):
 
 def read_seed(seed):
     """An integer, a `SeedGenerator` or None; the first two also as Keras writes them down."""
-    if isinstance(seed, dict):
+    if isinstance(seed, dict) and "class_name" in seed:
         seed = keras.saving.deserialize_keras_object(seed)
-    if isinstance(seed, bool) or not isinstance(
-        seed, (int, type(None), keras.random.SeedGenerator)
-    ):
-        raise ValueError(
-            "`seed` must be an integer, a `keras.random.SeedGenerator` or None. "
-            f"Received: seed={seed!r}"
-        )
-    return seed
+    if seed is None or isinstance(seed, keras.random.SeedGenerator):
+        return seed
+    found = integer_or_none(seed)
+    if found is None:
+        raise wrong("seed", "an integer, a `keras.random.SeedGenerator` or None", seed)
+    return found
 
 
 def fresh_seed(seed):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .._arguments import number
+
 KINDS = {
     "binary_crossentropy": "binary_crossentropy",
     "BinaryCrossentropy": "binary_crossentropy",
@@ -18,27 +20,45 @@ KINDS = {
     "poisson": "poisson",
     "Poisson": "poisson",
 }
+FOCAL_KINDS = {
+    "binary_focal_crossentropy": "binary_focal_crossentropy",
+    "BinaryFocalCrossentropy": "binary_focal_crossentropy",
+    "categorical_focal_crossentropy": "categorical_focal_crossentropy",
+    "CategoricalFocalCrossentropy": "categorical_focal_crossentropy",
+}
+BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 CROSS_ENTROPIES = (
-    "binary_crossentropy",
+    *BINARY,
     "categorical_crossentropy",
+    "categorical_focal_crossentropy",
     "sparse_categorical_crossentropy",
 )
 
 
-def loss_kind(name):
+def loss_kind(name, kinds=KINDS):
     """The name that all spellings of a loss share."""
-    if name not in KINDS:
+    if name not in kinds:
         raise ValueError(
             "`loss` must be one whose best constant prediction is known: "
-            f"{sorted(set(KINDS.values()))}. Received: loss={name!r}"
+            f"{sorted(set(kinds.values()))}. Received: loss={name!r}"
         )
-    return KINDS[name]
+    return kinds[name]
 
 
 def best_constant(
-    y, kind, smoothing=1.0, sample_weight=None, class_weight=None, units=None, label_smoothing=0.0
+    y,
+    kind,
+    smoothing=1.0,
+    sample_weight=None,
+    class_weight=None,
+    units=None,
+    label_smoothing=0.0,
+    focal=None,
 ):
     """Rates, a mean, or a median: float64 (units,).
+
+    `focal` is `{"gamma": ..., "alpha": ...}` for the focal losses, whose best constant is none of
+    them: `alpha` is one number for each class, or for binary ones `(of class 0, of class 1)`.
 
     `units` is the size of the targets' last axis, or for sparse labels the number of classes. None
     reads both off the targets, in which a rank of 1 then means one unit.
@@ -51,7 +71,7 @@ def best_constant(
     y = y.astype("float64")
     if not np.isfinite(y).all():
         raise ValueError(f"`y` must be finite. Received: {np.sum(~np.isfinite(y))} NaN or infinite")
-    smoothing = _not_negative("smoothing", smoothing)
+    smoothing = number("smoothing", smoothing, minimum=0)
     sparse = kind == "sparse_categorical_crossentropy"
     rows = _rows(y, 1 if sparse else units)
     weights = _row_weights(y, len(rows), sample_weight, class_weight)
@@ -67,7 +87,7 @@ def best_constant(
         weights = weights / weights.mean()
     total = weights @ rows  # (units,)
     count = weights.sum()
-    if kind == "binary_crossentropy":
+    if kind in BINARY:
         p = (total + smoothing) / (count + 2 * smoothing)
         p = p * (1 - label_smoothing) + label_smoothing / 2
     elif kind in CROSS_ENTROPIES:
@@ -80,12 +100,49 @@ def best_constant(
                 f"Received: means {total / count}"
             )
         return total / count
-    if p.min() <= 0 or (kind == "binary_crossentropy" and p.max() >= 1):
+    if p.min() <= 0 or (kind in BINARY and p.max() >= 1):
         raise ValueError(
             "`smoothing` must be above 0 where a class is absent: its prior log-odds are infinite. "
             f"Received: smoothing={smoothing}, rates {p}"
         )
+    if kind == "categorical_focal_crossentropy":
+        return _focal_constant(p * focal["alpha"], focal["gamma"])
+    if kind == "binary_focal_crossentropy":
+        if not np.isin(rows, (0, 1)).all() or label_smoothing:
+            raise ValueError(
+                "`y` must be 0 or 1, and `label_smoothing` 0, for a binary focal cross-entropy, "
+                "whose best constant for other targets is not known here. Received: "
+                f"y from {rows.min()} to {rows.max()}, label_smoothing={label_smoothing}"
+            )
+        # Each unit has two classes of its own.
+        pairs = np.stack([1 - p, p], axis=1) * focal["alpha"]
+        return np.array([_focal_constant(pair, focal["gamma"])[1] for pair in pairs])
     return p
+
+
+def _focal_constant(weights, gamma):
+    """The p, of sum 1, with the least sum of `weights * (1 - p)**gamma * -log(p)`."""
+    # At the minimum all weights[k] * slope(p[k]) are one number; both are found by bisection.
+
+    def slope(p):
+        q = 1 - p
+        return q**gamma / p - gamma * q ** (gamma - 1) * np.log(p)
+
+    def p_at(log_level):
+        low, high = np.full(len(weights), -745.0), np.zeros(len(weights))  # of log p
+        for _ in range(100):
+            middle = (low + high) / 2
+            with np.errstate(all="ignore"):
+                too_steep = np.log(weights) + np.log(slope(np.exp(middle))) > log_level
+            low, high = np.where(too_steep, middle, low), np.where(too_steep, high, middle)
+        return np.exp((low + high) / 2)
+
+    low, high = -745.0, 745.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if p_at(middle).sum() > 1 else (low, middle)
+    p = p_at((low + high) / 2)
+    return p / p.sum()
 
 
 def log_odds(p):
@@ -152,11 +209,3 @@ def _weighted_median(values, weights):
         above = order[np.flatnonzero(below > below[middle])[0]]
         return (values[order[middle]] + values[above]) / 2
     return values[order[middle]]
-
-
-def _not_negative(name, value):
-    if isinstance(value, bool) or not np.isscalar(value) or not 0 <= value < np.inf:
-        raise ValueError(
-            f"`{name}` must be a finite number, not below 0. Received: {name}={value!r}"
-        )
-    return float(value)

@@ -1,171 +1,147 @@
 """The weights of a model or of a weights file, layer by layer, under the names of the layers.
 
-Keras's files key a layer by class and position but keep its name beside. Both kinds of tree here
-have the same form: the path of a layer is made of names, and its weights are keyed as in Keras's
-files, `cell/0`, by attribute and position.
+Keras's files key a layer by attribute, class and position but keep its name beside. A model is read
+under the same keys, so that both have one form: the path of a layer is made of names, and its
+weights are keyed as in Keras's files, `cell/0`.
 """
 
-import functools
 import io
+import json
+import pathlib
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h5py
 import keras
 import numpy as np
 
+from .._layer_tree import has_other_state, layer_tree, other_state, own_variables
+from .._names import snake_case, without_number
+
+
+@dataclass
+class Saved:
+    """A layer of a model or of a file, with what is saved of it."""
+
+    keys: tuple  # from its parent to it: ("layers", "dense_1"), or ("cell",)
+    name: str
+    kind: str | None  # the class in snake case, or None where a file does not say
+    own: dict  # by key: a keras.Variable or an array
+    other: dict  # by name: a vocabulary and the like
+    layer: keras.layers.Layer | None
+    parts: list
+
+    def has_arrays(self):
+        return bool(self.own) or any(part.has_arrays() for part in self.parts)
+
+    def has_state(self):
+        own = self.own or self.other or (self.layer is not None and has_other_state(self.layer))
+        return bool(own) or any(part.has_state() for part in self.parts)
+
 
 @dataclass
 class Leaf:
-    """A layer that has weights and is no model of layers.
+    """A layer that is no model of layers, with all the layers inside it.
 
-    `path` holds names; `place` the same with `class#number` for names that Keras made up. `kind` is
-    the class, or None where a file does not say.
+    `path` holds names; `place` the same with class and order for names that Keras made up.
     """
 
     path: str
     place: str
     kind: str | None
-    weights: dict  # by key: a keras.Variable or an array
+    name: str
+    saved: dict = field(default_factory=dict)  # by key, `cell`, or `` for the layer itself
+    in_order: list | None = None  # of a Keras 2 file: (name, array) in the order of `get_weights`
+
+    @property
+    def weights(self):
+        return {
+            _joined(path, key): value
+            for path, saved in self.saved.items()
+            for key, value in saved.own.items()
+            if not self.is_state(path)
+        }
+
+    def is_state(self, path):
+        """Whether what is saved at a path is no weight, but learned otherwise."""
+        layer = self.saved[path].layer if path in self.saved else None
+        return layer is not None and has_other_state(layer) and not own_variables(layer)
+
+    def labels(self):
+        if self.in_order is not None:
+            return [_joined(self.path, name) for name, _ in self.in_order]
+        return [self.label(key) for key in self.weights]
 
     def label(self, key):
-        weight = self.weights.get(key)
-        return f"{self.path}/{getattr(weight, 'name', None) or key}"
+        path, _, index = key.rpartition("/")
+        value = self.saved[path].own.get(index) if path in self.saved else None
+        return _joined(self.path, path, getattr(value, "name", None) or index)
 
 
-def tree_of(source):
-    """The leaves of a model, a `.keras` or a `.weights.h5` path."""
+def tree_of(source, kinds=frozenset()):
+    """A model, a `.keras`, `.weights.h5` or Keras 2 `.h5` file as `Saved`, or as Keras 2 leaves.
+
+    `kinds` are classes that a file may hold beside Keras's own and the registered ones.
+    """
     if isinstance(source, keras.Model):
-        return leaves_of_model(source)
-    path = str(source)
-    if path.endswith(".keras"):
-        with zipfile.ZipFile(path) as archive:
-            if "model.weights.h5" not in archive.namelist():
-                raise ValueError(f"`source` holds no model.weights.h5. Received: source={path!r}")
-            file = io.BytesIO(archive.read("model.weights.h5"))
-    elif path.endswith(".weights.h5"):
-        file = path
-    else:
+        return tree_of_model("source", source)
+    if not isinstance(source, (str, pathlib.Path)) or not str(source).endswith((".keras", ".h5")):
         raise ValueError(
-            "`source` must be a Keras model, or a path that ends in .keras or .weights.h5. "
+            "`source` must be a Keras model, or a path that ends in .keras, .weights.h5 or .h5. "
             f"Received: source={source!r}"
         )
-    with h5py.File(file, "r") as opened:
-        leaves = []
-        _visit_file(opened, "", "", leaves)
-        own = {key: _array(array) for key, array in opened.get("vars", {}).items()}
-    return leaves + _own_leaf(own)
+    registered = [key.split(">")[-1] for key in keras.saving.get_custom_objects()]
+    kinds = {*kinds, *(snake_case(cls) for cls in (*dir(keras.layers), *registered))}
+    if not str(source).endswith(".keras"):
+        with h5py.File(source, "r") as file:
+            return _keras_2_leaves(file, kinds) or _saved_in_file(file, kinds)
+    with zipfile.ZipFile(source) as archive:
+        if "model.weights.h5" not in archive.namelist():
+            raise ValueError(f"`source` holds no model.weights.h5. Received: source={source!r}")
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+            root = _saved_in_file(file, kinds)
+        _add_other_state(root, archive)
+    return root
 
 
-def leaves_of_model(model):
+def tree_of_model(argument, model, properties=frozenset()):
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`{argument}` must be a Keras model. Received: {argument}={model!r}")
     if not model.built:
         raise ValueError(
-            f"The model must be built before weights can be moved. Received: {model.name!r}, which "
-            "is not: call it on a batch first."
+            f"`{argument}` must be built before weights can be moved: call it on a batch first. "
+            f"Received: {argument}={model!r}"
         )
-    leaves, seen = [], {id(model)}
-    _visit_model(model, "", "", leaves, seen)
-    own = {}
-    model.save_own_variables(own)
-    return leaves + _own_leaf(own)
+    return _saved_in_model(layer_tree(model, properties))
 
 
-def _own_leaf(weights):
-    """What belongs to the model itself and to none of its layers."""
-    return [Leaf(".", ".", None, weights)] if weights else []
+def _saved_in_model(node):
+    layer, own = node.layer, {}
+    other = other_state(layer)
+    if other or not has_other_state(layer):  # a TF-IDF layer before `adapt` has nothing to save
+        layer.save_own_variables(own)
+    parts = [_saved_in_model(part) for part in node.parts]
+    kind = snake_case(type(layer).__name__)
+    return Saved(node.keys, layer.name, kind, own, other, layer, parts)
 
 
-def _visit_model(model, path, place, leaves, seen):
-    children = []
-    for layer in model.layers:
-        if id(layer) not in seen and layer.weights:
-            seen.add(id(layer))
-            children.append((layer.name, _snake_case(type(layer).__name__), layer))
-    places = _places([(name, kind, None) for name, kind, _ in children], place)
-    for (name, kind, layer), its_place in zip(children, places, strict=True):
-        its_path = f"{path}/{name}" if path else name
-        weights = {} if _is_functional(layer) else dict(_weights(layer, "", set()))
-        # Of a subclassed model that keeps all under `layers` a file cannot tell that it is none.
-        if all(key.startswith("layers/") for key in weights) and isinstance(layer, keras.Model):
-            _visit_model(layer, its_path, its_place, leaves, seen)
-        else:
-            leaves.append(Leaf(its_path, its_place, kind, weights))
+def _saved_in_file(group, kinds, keys=()):
+    variables = group.get("vars", {})
+    name = variables.attrs["name"] if keys else ""
+    own = {key: _array(array) for key, array in variables.items()}
+    parts = [_saved_in_file(child, kinds, inside) for inside, child in _children(group, ())]
+    parts.sort(key=lambda part: [_natural(key) for key in part.keys])
+    return Saved(keys, name, _kind_in_file(keys, name, kinds), own, {}, None, parts)
 
 
-def _is_functional(layer):
-    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
-
-
-def _weights(layer, prefix, seen):
-    """The keys and weights of a layer and of those in its attributes, as Keras saves them."""
-    seen.add(id(layer))
-    own = {}
-    layer.save_own_variables(own)
-    for key, weight in own.items():
-        if not isinstance(weight, keras.Variable):
-            raise ValueError(
-                f"The weights of layer {layer.name!r} cannot be moved: it saves values of its own."
-            )
-        yield prefix + key, weight
-    # As in Keras's files: whatever attribute reaches a layer first, public ones before private.
-    for name in sorted(set(dir(layer)) - _attributes_of_all(), key=lambda n: (n[0] == "_", n)):
-        yield from _weights_in(getattr(layer, name, None), f"{prefix}{name}/", seen)
-
-
-def _weights_in(value, prefix, seen):
-    if isinstance(value, keras.layers.Layer):
-        if id(value) not in seen:
-            yield from _weights(value, prefix, seen)
-    elif isinstance(value, (list, tuple, dict)):
-        used = {}
-        for item in list(value.values()) if isinstance(value, dict) else value:
-            is_container = isinstance(item, (list, tuple, dict))
-            kind = "container" if is_container else _snake_case(type(item).__name__)
-            number = used[kind] = used.get(kind, -1) + 1
-            yield from _weights_in(item, f"{prefix}{kind}{f'_{number}' if number else ''}/", seen)
-
-
-@functools.cache
-def _attributes_of_all():
-    return set(dir(keras.layers.Layer()))
-
-
-def _visit_file(group, path, place, leaves):
-    children = []
-    for keys, node in sorted(_nodes(group, ()), key=lambda item: [_natural(k) for k in item[0]]):
-        if any(True for _ in _arrays(node, "")):
-            name = node["vars"].attrs["name"]
-            children.append((name, _kind_in_file(keys, name), keys, node))
-    # Attributes come in the order of the alphabet: only those of one list have an order.
-    places = _places(
-        [(name, kind, keys[:-1] or keys) for name, kind, keys, _ in children],
-        place,
-    )
-    for (name, kind, _, node), its_place in zip(children, places, strict=True):
-        its_path = f"{path}/{name}" if path else name
-        if "layers" in node and set(node) <= {"layers", "vars"} and not len(node["vars"]):
-            _visit_file(node, its_path, its_place, leaves)
-        else:
-            leaves.append(Leaf(its_path, its_place, kind, dict(_arrays(node, ""))))
-
-
-def _kind_in_file(keys, name):
-    """In a list the key is the class; an attribute of a subclassed model does not tell it."""
-    if len(keys) > 1:
-        return _without_number(keys[-1])
-    registered = [key.split(">")[-1] for key in keras.saving.get_custom_objects()]
-    known = {_snake_case(cls) for cls in (*dir(keras.layers), *registered)}
-    return _without_number(name) if _without_number(name) in known else None
-
-
-def _nodes(group, keys):
-    """The layers in a group with their keys, through lists and dicts of them."""
+def _children(group, keys):
+    """The groups of layers in a group with their keys, through lists and dicts of them."""
     for key, child in group.items():
         if key in ("vars", "optimizer") or not isinstance(child, h5py.Group):
             continue
         if "vars" not in child:
-            yield from _nodes(child, (*keys, key))
+            yield from _children(child, (*keys, key))
         elif "name" in child["vars"].attrs:
             yield (*keys, key), child
         else:
@@ -175,15 +151,10 @@ def _nodes(group, keys):
             )
 
 
-def _arrays(group, prefix):
-    for key, child in group.items():
-        if key.endswith("seed_generator"):
-            continue
-        if key == "vars":
-            for index, array in child.items():
-                yield prefix + index, _array(array)
-        elif isinstance(child, h5py.Group):
-            yield from _arrays(child, f"{prefix}{key}/")
+def _kind_in_file(keys, name, kinds):
+    """In a list the key is the class; an attribute of a subclassed model does not tell it."""
+    kind = without_number(keys[-1] if len(keys) > 1 else name)
+    return kind if len(keys) > 1 or kind in kinds else None
 
 
 def _array(dataset):
@@ -192,34 +163,153 @@ def _array(dataset):
     return np.array(dataset)
 
 
-def _places(children, place):
-    """Names that Keras made up say no more than the class and the order: so do their places.
-
-    `children` are names, classes, and where they stand: layers of one class from several places
-    have no known order, and get places that nothing else has.
-    """
-    made_up = [kind is not None and _without_number(name) == kind for name, kind, _ in children]
-    origins, numbers = {}, {}
-    for (_, kind, origin), is_made_up in zip(children, made_up, strict=True):
-        if is_made_up:
-            origins.setdefault(kind, set()).add(origin)
-    for (name, kind, _), is_made_up in zip(children, made_up, strict=True):
-        own = name
-        if is_made_up:
-            numbers[kind] = numbers.get(kind, 0) + 1
-            ordered = len(origins[kind]) == 1
-            own = f"{kind}#{numbers[kind]}" if ordered else f"{kind}#{name} of unknown order"
-        yield f"{place}/{own}" if place else own
-
-
-def _without_number(name):
-    return re.sub(r"_\d+$", "", name)
-
-
 def _natural(key):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)$", key)]
 
 
-def _snake_case(name):
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+def _add_other_state(root, archive):
+    """Vocabularies lie beside the weights, bin boundaries in the config, by the layer's name."""
+    by_path = dict(all_saved(root))
+    for name in archive.namelist():
+        # A layer inside may be the one that a file belongs to, whatever folders its name has.
+        parts = pathlib.PurePosixPath(name).parts
+        if parts[0] != "assets" or name.endswith("/"):
+            continue
+        if ".." in parts:
+            raise ValueError(f"`source` must hold no file outside its folders. Received: {name!r}")
+        for depth in range(len(parts) - 1, 0, -1):
+            if "/".join(parts[1:depth]) in by_path:
+                inside = "/".join(parts[depth:])
+                by_path["/".join(parts[1:depth])].other[inside] = archive.read(name)
+                break
+    boundaries = dict(_bin_boundaries(json.loads(archive.read("config.json"))))
+    for saved in by_path.values():
+        if saved.name in boundaries:
+            saved.other["bin_boundaries"] = boundaries[saved.name]
+
+
+def _bin_boundaries(config):
+    if isinstance(config, dict):
+        inner = config.get("config")
+        if config.get("class_name") == "Discretization" and inner.get("bin_boundaries"):
+            yield inner["name"], inner["bin_boundaries"]
+        config = config.values()
+    elif not isinstance(config, list):
+        return
+    for value in config:
+        yield from _bin_boundaries(value)
+
+
+def all_saved(saved, path=""):
+    yield path, saved
+    for part in saved.parts:
+        yield from all_saved(part, _joined(path, *part.keys))
+
+
+def keys_of_attributes(root):
+    """Every key in a file, where a property may stand for the layer that it returns."""
+    return frozenset(key for _, saved in all_saved(root) for key in saved.keys)
+
+
+def leaves_of(root, whole=(), flat=False):
+    """The leaves of a tree; those at the paths in `whole` are taken apart as models are.
+
+    `flat` keeps nested models in one piece, as Keras 2 files do.
+    """
+    if isinstance(root, list):
+        return root
+    return list(_leaves(root, "", "", whole, flat))
+
+
+def _leaves(saved, path, place, whole, flat):
+    children = [part for part in saved.parts if part.has_state()]
+    for part, its_place in zip(children, _places(children, place), strict=True):
+        its_path = _joined(path, part.name)
+        if its_path in whole or (_is_model_of_layers(part) and not flat):
+            yield from _leaves(part, its_path, its_place, whole, flat)
+        else:
+            yield Leaf(its_path, its_place, part.kind, part.name, dict(all_saved(part)))
+    if saved.own or not path:
+        own = Saved((), saved.name, None, saved.own, saved.other, saved.layer, [])
+        yield Leaf(_joined(path, "."), _joined(place, "."), None, ".", {"": own})
+
+
+def _is_model_of_layers(saved):
+    """As a file shows it: no weights of its own, and all that has any lies under `layers`."""
+    full = [part for part in saved.parts if part.has_arrays()]
+    return bool(full) and not saved.own and all(part.keys[0] == "layers" for part in full)
+
+
+def _places(children, place):
+    """Names that Keras made up say no more than the class and the order: so do their places.
+
+    An attribute is a name of its own: `.head`. In a list it is the class and the order there.
+    """
+    numbers = {}
+    for child in children:
+        own = child.name
+        if child.kind is not None and without_number(child.name) == child.kind:
+            group = ".".join(("", *child.keys[:-1], f"{child.kind}#"))
+            numbers[group] = numbers.get(group, 0) + 1
+            own = f"{group}{numbers[group]}" if len(child.keys) > 1 else f".{child.keys[0]}"
+        yield _joined(place, own)
+
+
+def _keras_2_leaves(file, kinds):
+    """The leaves of a file of Keras 2, which keeps the weights of a layer in a row; else None."""
+    group = file.get("model_weights", file)
+    if not any(name.startswith("layer_names") for name in group.attrs):
+        return None
+    children = []
+    for name in _attribute(group, "layer_names"):
+        arrays = [
+            (key.split("/")[-1].split(":")[0], np.array(group[name][key]))
+            for key in _attribute(group[name], "weight_names")
+        ]
+        if arrays:
+            children.append((name, _kind_in_file((name,), name, kinds), arrays))
+    places = _places([Saved(("layers", n), n, k, {}, {}, None, []) for n, k, _ in children], "")
+    leaves = [
+        Leaf(name, place, kind, name, in_order=arrays)
+        for (name, kind, arrays), place in zip(children, places, strict=True)
+    ]
+    if "top_level_model_weights" in group:
+        top = group["top_level_model_weights"]
+        names = _attribute(top, "weight_names")
+        arrays = [(key.split("/")[-1].split(":")[0], np.array(top[key])) for key in names]
+        leaves += [Leaf(".", ".", None, ".", in_order=arrays)] if arrays else []
+    return leaves
+
+
+def _attribute(group, name):
+    """Long lists of names are split over `layer_names0`, `layer_names1`, ..."""
+    found, number = list(group.attrs.get(name, ())), 0
+    while f"{name}{number}" in group.attrs:
+        found += list(group.attrs[f"{name}{number}"])
+        number += 1
+    return [item.decode() if isinstance(item, bytes) else str(item) for item in found]
+
+
+def kept_state(saved, weights, path=""):
+    """The paths of what is no weight and stays as it is: seeds, the states of a stateful RNN.
+
+    No file of Keras holds them. `weights` are the ids of all weights.
+    """
+    for name, value in vars(saved.layer).items():
+        if _is_transient(value, weights):
+            yield _joined(path, name)
+    for part in saved.parts:
+        yield from kept_state(part, weights, _joined(path, part.name))
+
+
+def _is_transient(value, weights):
+    if isinstance(value, keras.random.SeedGenerator):
+        return True
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return bool(values) and all(
+        isinstance(v, keras.Variable) and id(v) not in weights for v in values
+    )
+
+
+def _joined(*parts):
+    return "/".join(part for part in parts if part)

@@ -1,5 +1,6 @@
 import keras
 
+from .._arguments import number
 from ._variance_scaling import VarianceScaling
 from .calculate_gain import calculate_gain
 
@@ -25,8 +26,9 @@ class ActivationNormal(VarianceScaling):
         input_axes: Tuple of integers, the axes of the kernel that it sums over; with
             `output_axes`. `None` (default): read off the shape, right for dense kernels and for
             convolutions of any rank, grouped ones included. `EinsumDense` and
-            `MultiHeadAttention` fill both in by themselves. For depthwise and transposed kernels
-            take `DepthwiseHeNormal` and `ConvTransposeHeNormal`.
+            `MultiHeadAttention` fill both in by themselves from Keras 3.15 on; before, pass them,
+            or kernels of three axes are taken for convolutions. For depthwise and transposed
+            kernels take `DepthwiseHeNormal` and `ConvTransposeHeNormal`.
         output_axes: Tuple of integers, the other axes of the kernel, or `None`.
 
     Raises:
@@ -49,7 +51,7 @@ class ActivationNormal(VarianceScaling):
         super().__init__(gain**2, "fan_in", "untruncated_normal", seed, input_axes, output_axes)
         is_name = isinstance(activation, str)
         self.activation = activation if is_name else keras.activations.get(activation)
-        self.negative_slope = negative_slope
+        self.negative_slope = number("negative_slope", negative_slope, also=(None,))
 
     def get_config(self):
         activation = self.activation

@@ -1,10 +1,11 @@
 import math
-import numbers
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
+from .._arguments import number, wrong
 from ._gaussian_mean import gaussian_mean
 
 # The slope where none is given: of `kerazoo.layers.PReLU` at its start, and of Keras's functions.
@@ -47,7 +48,15 @@ def calculate_gain(activation, negative_slope=None):
     References:
         He et al., 2015, Delving Deep into Rectifiers, https://arxiv.org/abs/1502.01852
     """
-    function = activation_function(activation, negative_slope)
+    slope = number("negative_slope", negative_slope, also=(None,))
+    if isinstance(activation, str) and activation in _SLOPES:
+        return math.sqrt(2 / (1 + (_SLOPES[activation] if slope is None else slope) ** 2))
+    if slope is not None:
+        raise ValueError(
+            f"`negative_slope` belongs to one of {tuple(_SLOPES)} alone. "
+            f"Received: activation={activation!r}, negative_slope={negative_slope!r}"
+        )
+    function = _activation_function(activation)
     mean_square = gaussian_mean(lambda z: _values(function, z, activation) ** 2)
     if not 0 < mean_square < math.inf:
         raise ValueError(
@@ -57,34 +66,25 @@ def calculate_gain(activation, negative_slope=None):
     return 1 / math.sqrt(mean_square)
 
 
-def activation_function(activation, negative_slope):
-    if isinstance(activation, str) and activation in _SLOPES:
-        slope = _SLOPES[activation] if negative_slope is None else negative_slope
-        if isinstance(slope, bool) or not isinstance(slope, numbers.Real) or not np.isfinite(slope):
-            raise ValueError(
-                f"`negative_slope` must be a finite number. Received: negative_slope={slope!r}"
-            )
-        return lambda z: ops.maximum(z, 0.0) + float(slope) * ops.minimum(z, 0.0)
-    if negative_slope is not None:
-        raise ValueError(
-            f"`negative_slope` belongs to one of {tuple(_SLOPES)} alone. "
-            f"Received: activation={activation!r}, negative_slope={negative_slope!r}"
-        )
+def _activation_function(activation):
     try:
+        if activation is None:
+            raise ValueError
         return keras.activations.get(activation)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            "`activation` must be the name of a Keras activation, 'prelu' or a function. "
-            f"Received: activation={activation!r}"
-        ) from error
+        wanted = "the name of a Keras activation, 'prelu' or a function"
+        raise wrong("activation", wanted, activation) from error
 
 
 def _values(function, z, activation):
     some = slice(len(z) // 4, len(z) // 2)
-    whole, part = (
-        ops.convert_to_numpy(function(ops.convert_to_tensor(values, "float64")))
-        for values in (z, z[some])
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Explicitly requested dtype", UserWarning)
+        # JAX computes in float32 where 64 bits are not enabled.
+        whole, part = (
+            ops.convert_to_numpy(function(ops.convert_to_tensor(values, "float64")))
+            for values in (z, z[some])
+        )
     if whole.shape != z.shape or not np.allclose(whole[some], part, equal_nan=True):
         raise ValueError(
             "`activation` must be elementwise: each output a function of its input alone. "

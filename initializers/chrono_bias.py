@@ -1,7 +1,9 @@
+import inspect
+
 import keras
 from keras import ops
 
-from .._arguments import positive_integer
+from .._arguments import integer
 from ._seeds import SeededInitializer, fresh_seed
 
 
@@ -19,16 +21,17 @@ class ChronoBias(SeededInitializer):
     at 47 to 49 (scripts/compare_bias_starts.py). Where only the last few steps matter it slows the
     start. Not for `GRU`.
 
-    Set `unit_forget_bias=False`. Otherwise Keras asks for the biases gate by gate, in pieces that
-    cannot be told from a narrower LSTM's, and puts ones on the forget gate: `max_time` is lost.
+    `unit_forget_bias=False` is needed: with True, Keras's default, the layer puts ones on the
+    forget gate, and `max_time` would be lost.
 
     Args:
-        max_time: Integer above 2, the longest delay to be bridged, in steps.
+        max_time: Integer of at least 3, the longest delay to be bridged, in steps.
         seed: Integer, `keras.random.SeedGenerator`, or `None` (default). Without a seed every
             weight gets values of its own; with an integer every call gives the same.
 
     Raises:
-        ValueError: `max_time` is not an integer above 2, or the shape is not (4 * units,).
+        ValueError: `max_time` is not an integer of at least 3, the shape is not (4 * units,), or
+            the layer has `unit_forget_bias=True`.
 
     Example:
 
@@ -44,15 +47,16 @@ class ChronoBias(SeededInitializer):
 
     def __init__(self, max_time, seed=None):
         super().__init__(seed)
-        self.max_time = positive_integer("max_time", max_time)
-        if self.max_time < 3:
-            raise ValueError(f"`max_time` must be above 2. Received: max_time={max_time}")
+        self.max_time = integer("max_time", max_time, minimum=3)
 
     def __call__(self, shape, dtype=None):
-        if len(shape) != 1 or shape[0] % 4:
+        layer = _calling_layer()
+        one_gate = getattr(layer, "unit_forget_bias", False)
+        if len(shape) != 1 or shape[0] % 4 or one_gate or isinstance(layer, keras.layers.GRUCell):
             raise ValueError(
                 "`ChronoBias` is for the bias of an LSTM, of shape (4 * units,), with "
                 f"`unit_forget_bias=False`. Received: shape={tuple(shape)}"
+                + (f", {type(layer).__name__} with unit_forget_bias=True" if one_gate else "")
             )
         time = keras.random.uniform(
             (shape[0] // 4,), 1.0, self.max_time - 1.0, dtype=dtype, seed=fresh_seed(self.seed)
@@ -63,3 +67,18 @@ class ChronoBias(SeededInitializer):
 
     def get_config(self):
         return {**super().get_config(), "max_time": self.max_time}
+
+
+def _calling_layer():
+    """The layer whose bias is being made, or None.
+
+    With `unit_forget_bias=True` it asks for some gates at a time, which a shape alone does not
+    tell from a narrower LSTM's four.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, keras.layers.Layer):
+            return caller
+        frame = frame.f_back
+    return None

@@ -2,7 +2,7 @@ import math
 
 import keras
 
-from .._arguments import positive_integer
+from .._arguments import integer_or_none, integers
 from ._seeds import SeededInitializer, fresh_seed
 
 
@@ -39,10 +39,9 @@ class ConvTransposeHeNormal(SeededInitializer):
 
     def __init__(self, strides, seed=None):
         super().__init__(seed)
-        if isinstance(strides, (tuple, list)):
-            self.strides = tuple(positive_integer("strides", stride) for stride in strides)
-        else:
-            self.strides = positive_integer("strides", strides)
+        self.strides = integers("strides", strides, minimum=1)
+        if integer_or_none(strides) is not None:
+            (self.strides,) = self.strides
 
     def __call__(self, shape, dtype=None):
         axes = len(shape) - 2

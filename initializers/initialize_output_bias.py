@@ -2,10 +2,21 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
+from .._arguments import boolean
+from .._layers_inside import layers_of
+from ._batches import all_targets, arrays, is_dataset
+from ._compiled_loss import loss_pairs
 from ._layer_calls import kernel_of
-from ._target_constants import CROSS_ENTROPIES, best_constant, log_odds, loss_kind
+from ._target_constants import (
+    BINARY,
+    CROSS_ENTROPIES,
+    FOCAL_KINDS,
+    KINDS,
+    best_constant,
+    log_odds,
+    loss_kind,
+)
 
 # What a bias must be for the activation to give c.
 _INVERSE = {
@@ -38,7 +49,8 @@ def initialize_output_bias(
     `activation(bias) = base rate | class rates | mean | median`
 
     The compiled loss says which constant is best: the base rate for cross-entropies, the mean for
-    mse and poisson, the median for mae; the last activation, fused or a layer of its own, says
+    mse and poisson, the median for mae, the minimum itself for focal losses, which is nearer to one
+    half than the base rate; the last activation, fused or a layer of its own, says
     which bias gives it: log-odds before a sigmoid or for logits, logs before a softmax or an
     exponential, the value itself without one. With `zero_kernel` the first loss is exactly that of
     the constant, e.g. the entropy of the base rate; with a random kernel its outputs are noise
@@ -53,11 +65,14 @@ def initialize_output_bias(
         model: A functional or sequential model that is built. Each output must end in a layer with
             a bias, and at most one of these activations: none, sigmoid, softmax, exponential,
             softplus, tanh, relu.
-        y: The targets as `fit` takes them: an array, or a list or dict of them by output.
+        y: The targets as `fit` takes them: an array, or a list or dict of them by output; or a
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a PyTorch `DataLoader` of inputs and
+            targets, and weights if it has them, of which all batches are read.
         loss: A Keras loss or its name, or a list or dict by output: binary, categorical or sparse
-            categorical cross-entropy, mse, mae, poisson. Default `None`: the compiled one. For a
-            cross-entropy given by name, outputs without activation are taken as logits. An output
-            whose loss is `None` in a list or dict stays as it is.
+            categorical cross-entropy, binary or categorical focal cross-entropy, mse, mae, poisson.
+            Default `None`: the compiled one. For a cross-entropy given by name, outputs without
+            activation are taken as logits. An output whose loss is `None` in a list or dict, or
+            that is not in the dict, stays as it is.
         zero_kernel: Boolean, whether the last kernel is set to zero. Default `True`.
         smoothing: Number, not negative: so many more examples of each class. Default 1.
         sample_weight: Array `(examples,)`, or a list or dict by output, or `None`.
@@ -69,7 +84,8 @@ def initialize_output_bias(
 
     Raises:
         ValueError: the model is not built or subclassed, an output has no bias, another activation
-            or another loss, or the targets do not fit. Nothing is changed then.
+            or another loss, another layer has the kernel that would be zeroed, or the targets do
+            not fit. Nothing is changed then.
 
     Example:
 
@@ -90,51 +106,19 @@ def initialize_output_bias(
             "its last layer a `PriorBias`. "
             f"Received: model={getattr(model, 'name', model)!r}"
         )
-    names = _output_names(model)
-    targets = _by_output("y", y, names)
-    weights = _by_output("sample_weight", sample_weight, names)
-    losses = _by_output("loss", getattr(model, "loss", None) if loss is None else loss, names)
-    if all(losses[name] is None for name in names):
-        raise ValueError(
-            "`loss` is needed where the model is not compiled. Received: loss=None, "
-            f"model={model.name!r}"
-        )
-    plans = []
-    for name, tensor in zip(names, model.outputs, strict=True):
-        if losses[name] is None:
-            continue
-        layer, activation = _last_layer(model, tensor)
-        kind, from_logits, label_smoothing = _read_loss(losses[name], loss is not None, activation)
-        if from_logits:
-            activation = "sigmoid" if kind == "binary_crossentropy" else "softmax"
-        if kind == "binary_crossentropy" and activation == "softmax":
-            raise ValueError(
-                "binary_crossentropy belongs to a sigmoid, or to logits, not to a softmax. "
-                f"Received: layer={layer.name!r}"
-            )
-        if kind == "sparse_categorical_crossentropy":
-            _check_labels(targets[name], tensor.shape)
-        constant = best_constant(
-            targets[name],
-            kind,
-            smoothing,
-            weights[name],
-            class_weight,
-            layer.bias.shape[0],
-            label_smoothing,
-        )
-        with np.errstate(all="ignore"):
-            bias = _INVERSE[activation](constant)
-        if not np.isfinite(bias).all():
-            raise ValueError(
-                f"The activation {activation!r} of layer {layer.name!r} cannot give the best "
-                f"constant prediction for {kind}. Received: {constant}"
-            )
-        plans.append((layer, kind, activation, constant, bias))
+    boolean("zero_kernel", zero_kernel)
+    plans = [
+        _plan(model, tensor, *rest, loss is not None, smoothing, class_weight)
+        for tensor, *rest in _pairs(model, y, loss, sample_weight)
+    ]
+    if zero_kernel:
+        for layer, *_ in plans:
+            _check_kernel_is_its_own(model, layer)
     for layer, _, _, _, bias in plans:
-        layer.bias.assign(ops.cast(bias, layer.bias.dtype))
+        layer.bias.assign(bias)
         if zero_kernel:
-            kernel_of(layer).assign(ops.zeros_like(kernel_of(layer)))
+            kernel = kernel_of(layer)
+            kernel.assign(np.zeros(kernel.shape, "float32"))
     return [
         OutputBias(
             layer.name, kind, activation, tuple(c.tolist()), tuple(b.tolist()), bool(zero_kernel)
@@ -143,14 +127,78 @@ def initialize_output_bias(
     ]
 
 
-def _output_names(model):
+def _pairs(model, y, loss, sample_weight):
+    """`(output tensor, loss, targets, sample weights)` of each output with a loss."""
+    if is_dataset("y", y):
+        if sample_weight is not None:
+            raise ValueError(
+                "`sample_weight` must be None where `y` is a data set, which has its own. "
+                f"Received: {type(sample_weight).__name__}"
+            )
+        y, sample_weight = all_targets("y", y, model)
+    if loss is None:
+        loss = getattr(model, "loss", None)
+    if loss is None:
+        raise ValueError(
+            "`loss` is needed where the model is not compiled. Received: loss=None, "
+            f"model={model.name!r}"
+        )
+    outputs = model.output if hasattr(model, "output") else model.outputs
+    if not keras.tree.is_nested(outputs):
+        outputs = [outputs]
+    names = _output_names(model, outputs)
+    y = _by_output("y", y, outputs, names)
+    loss = _by_output("loss", loss, outputs, names)
+    sample_weight = _by_output("sample_weight", sample_weight, outputs, names)
+    if not keras.tree.is_nested(loss):
+        loss = keras.tree.map_structure(lambda _: loss, outputs)
+    pairs = loss_pairs(model, loss, y, outputs, sample_weight)
+    return [(tensor, one, arrays(target), arrays(w)) for one, target, tensor, w in pairs]
+
+
+def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weight):
+    """`(layer, kind, activation, prediction, bias)` of one output."""
+    layer, activation = _last_layer(model, tensor)
+    kind, from_logits, label_smoothing, focal = _read_loss(loss, is_given, activation)
+    if from_logits:
+        activation = "sigmoid" if kind in BINARY else "softmax"
+    if kind in BINARY and activation == "softmax":
+        raise ValueError(
+            f"{kind} belongs to a sigmoid, or to logits, not to a softmax. "
+            f"Received: layer={layer.name!r}"
+        )
+    if kind == "sparse_categorical_crossentropy":
+        _check_labels(y, tensor.shape)
+    units = layer.bias.shape[0]
+    constant = best_constant(
+        y, kind, smoothing, sample_weight, class_weight, units, label_smoothing, focal
+    )
+    with np.errstate(all="ignore"):
+        bias = _INVERSE[activation](constant)
+    if not np.isfinite(bias).all():
+        raise ValueError(
+            f"The activation {activation!r} of layer {layer.name!r} cannot give the best "
+            f"constant prediction for {kind}. Received: {constant}"
+        )
+    return layer, kind, activation, constant, bias
+
+
+def _check_kernel_is_its_own(model, layer):
+    kernel = kernel_of(layer)
+    for other in layers_of(model):
+        held = (kernel_of(other), getattr(other, "embeddings", None))
+        is_other = other is not layer and not isinstance(other, keras.layers.Wrapper)
+        if is_other and any(weight is kernel for weight in held):
+            raise ValueError(
+                f"The kernel of {layer.name!r} is also that of {other.name!r}, which zeros would "
+                "change. Pass `zero_kernel=False`."
+            )
+
+
+def _output_names(model, outputs):
     """The keys by which `compile` and `fit` take losses and targets, in the order of `outputs`."""
-    structure = getattr(model, "output", None)
-    if isinstance(structure, dict) and all(
-        isinstance(tensor, keras.KerasTensor) for tensor in structure.values()
-    ):
-        by_id = {id(tensor): key for key, tensor in structure.items()}
-        return [by_id[id(tensor)] for tensor in model.outputs]
+    if isinstance(outputs, dict):
+        return list(outputs)
     return list(getattr(model, "output_names", [model.layers[-1].name]))
 
 
@@ -165,24 +213,21 @@ def _check_labels(y, output_shape):
         )
 
 
-def _by_output(argument, value, names):
-    if isinstance(value, dict):
+def _by_output(argument, value, outputs, names):
+    """In the structure of `outputs`; what a dict does not name is None."""
+    if isinstance(value, dict) and len(names) == len(outputs):
         unknown = sorted(set(value) - set(names))
         if unknown:
             raise ValueError(f"`{argument}` must name outputs among {names}. Received: {unknown}")
-        return {name: value.get(name) for name in names}
-    if len(names) == 1 and not (isinstance(value, (list, tuple)) and argument == "loss"):
-        return {names[0]: value}
-    if isinstance(value, (list, tuple)):
-        if len(value) != len(names):
-            raise ValueError(
-                f"`{argument}` must have one entry for each of the outputs {names}. "
-                f"Received: {len(value)}"
-            )
-        return dict(zip(names, value, strict=True))
-    if argument == "y":
+        values = [value.get(name) for name in names]
+        return dict(zip(names, values, strict=True)) if isinstance(outputs, dict) else values
+    if argument != "loss" and isinstance(value, (list, tuple)) and all(map(np.isscalar, value)):
+        value = np.asarray(value)
+    if len(names) == 1 and not keras.tree.is_nested(value):
+        return keras.tree.pack_sequence_as(outputs, [value])
+    if argument == "y" and not keras.tree.is_nested(value):
         raise ValueError(f"`y` must be a list or dict for the outputs {names}.")
-    return dict.fromkeys(names, value)
+    return value
 
 
 def _last_layer(model, tensor, activations=()):
@@ -237,11 +282,12 @@ def _activation_name(layer):
 
 
 def _read_loss(loss, is_given, activation):
-    """The kind of loss, whether it takes logits, and its label smoothing."""
+    """The kind of loss, whether it takes logits, its label smoothing, what makes it focal."""
     by_name = isinstance(loss, str)
     loss = keras.losses.get(loss)
     is_object = isinstance(loss, keras.losses.Loss)
-    kind = loss_kind(type(loss).__name__ if is_object else getattr(loss, "__name__", repr(loss)))
+    name = type(loss).__name__ if is_object else getattr(loss, "__name__", repr(loss))
+    kind = loss_kind(name, {**KINDS, **FOCAL_KINDS})
     config = loss.get_config() if is_object else {}
     from_logits = config.get("from_logits", False)
     if kind in CROSS_ENTROPIES and activation == "linear" and not from_logits:
@@ -257,4 +303,11 @@ def _read_loss(loss, is_given, activation):
             f"{kind} reads the outputs as logits, and they have an activation. "
             f"Received: from_logits=True, activation={activation!r}"
         )
-    return kind, from_logits, config.get("label_smoothing", 0.0)
+    focal = None
+    if kind in FOCAL_KINDS:
+        alpha = np.asarray(config.get("alpha", 0.25))
+        if kind in BINARY:
+            balanced = config.get("apply_class_balancing", False)
+            alpha = np.array([1 - alpha, alpha]) if balanced else np.ones(2)
+        focal = {"gamma": config.get("gamma", 2.0), "alpha": alpha}
+    return kind, from_logits, config.get("label_smoothing", 0.0), focal

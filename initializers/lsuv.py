@@ -5,7 +5,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from .._arguments import positive_integer
+from .._arguments import boolean, number, positive_integer, wrong
+from ._batches import first_batch, is_dataset, tensors
 from ._layer_calls import intercepted, is_signal, kernel_of, outputs_and_signal, watched_layers
 from ._seeds import fresh_seed, read_seed
 
@@ -37,35 +38,41 @@ def lsuv(
     5 % of 1, where `he_normal` wanders between 0.04 and 4. It looks at data but not at targets;
     some hundred examples are enough.
 
-    It counts a layer that is used several times by the variance over all its uses. In a residual
+    It counts a kernel that is used several times, by one layer or by layers that share it, by the
+    variance over all its uses. In a residual
     network it makes every branch as large as the first layer, so the sum grows with the number of
     blocks: there take `layers.SkipInit` or `ResidualNormal`. Needless beside normalization layers.
 
     Works for functional, sequential and subclassed models, in one forward pass and one more for
-    each round that shared layers need. It scales dense, einsum and convolution kernels, depthwise,
-    separable (the pointwise part) and transposed ones too, `MaxoutDense`, `MaxoutConv2D`, and every
-    layer that has a `kernel`; frozen layers, biases, and what recurrent or `TimeDistributed` layers
-    run inside stay as they are. Dropout is off.
+    each round that shared kernels need. It scales dense, einsum and convolution kernels, depthwise,
+    separable (the pointwise part) and transposed ones too, `MaxoutDense`, `MaxoutConv2D`, every
+    layer that has a `kernel`, and such a layer in `TimeDistributed`; frozen layers, biases, and
+    what recurrent layers run inside stay as they are. Dropout is off. Nothing else in the model
+    changes, except that one which is not built yet is built.
 
     Args:
         model: A Keras model.
-        inputs: A batch, as the model takes it. Standardized, as for training.
+        inputs: A batch, as the model takes it, standardized as for training; or a
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a PyTorch `DataLoader`, of which the
+            first batch is read (of one that is not batched the first 512 examples).
         target_variance: Number above 0. Default 1.
         tolerance: Number above 0, the relative error allowed. Default 0.02.
         max_iterations: Positive integer, how often one layer is scaled before it is given up.
             Default 10. Without biases one is enough.
         orthogonal: Boolean, whether to begin from random orthogonal kernels. Default `True`;
             `False` scales the kernels that are there.
-        seed: Integer, `keras.random.SeedGenerator` or `None` (default), for the orthogonal kernels.
+        seed: Integer, `keras.random.SeedGenerator` or `None` (default), for the orthogonal kernels;
+            not with `orthogonal=False`.
 
     Returns:
-        A list with a row `(layer, uses, factor, variance)` for each scaled layer, in order of
-        first use.
+        A list with a row `(layer, uses, factor, variance)` for each scaled kernel, in order of
+        first use, by the name of the layer that used it first.
 
     Raises:
-        ValueError: an argument is out of range, the model has no trainable kernel, or a layer
-            cannot be brought to the target: its input is zero or not finite, or its bias alone
-            varies more. The model is then what it was before.
+        ValueError: an argument is out of range, the model has no trainable kernel, a kernel is in a
+            `SpectralNormalization`, which sets its scale anew at every step, or a layer cannot be
+            brought to the target: its input is zero or not finite, or its bias alone varies more.
+            The model is then what it was before.
 
     Example:
 
@@ -79,144 +86,185 @@ def lsuv(
     References:
         Mishkin and Matas, 2016, All you need is a good init, https://arxiv.org/abs/1511.06422
     """
-    for name, value in (("target_variance", target_variance), ("tolerance", tolerance)):
-        if isinstance(value, bool) or not np.isscalar(value) or not 0 < value < math.inf:
-            raise ValueError(
-                f"`{name}` must be a finite number above 0. Received: {name}={value!r}"
-            )
-    positive_integer("max_iterations", max_iterations)
+    if not isinstance(model, keras.Model):
+        raise wrong("model", "a Keras model", model)
+    target_variance = number("target_variance", target_variance, above=0)
+    tolerance = number("tolerance", tolerance, above=0)
+    max_iterations = positive_integer("max_iterations", max_iterations)
     seed = read_seed(seed)
-    uses = _uses(model, inputs)
-    if not uses:
+    if not boolean("orthogonal", orthogonal) and seed is not None:
+        raise ValueError(
+            "`seed` is for `orthogonal=True`: without orthogonal kernels nothing is drawn. "
+            f"Received: orthogonal=False, seed={seed!r}"
+        )
+    if is_dataset("inputs", inputs):
+        inputs, _, _ = first_batch("inputs", inputs, model)
+    inputs = tensors(inputs)
+    if not model.built:
+        model(inputs, training=False)
+    kernels = _used_kernels(model, inputs)
+    if orthogonal:
+        _draw_orthogonal(kernels, seed)
+    scaling = _Scaling(kernels, target_variance, tolerance, max_iterations)
+    with keras.StatelessScope() as scope:  # Until all has come out well the model is only read.
+        scaling.run(model, inputs)
+        scaled = [scope.get_current_value(kernel.variable) for kernel in kernels]
+    for kernel, value in zip(kernels, scaled, strict=True):
+        kernel.variable.assign(value)
+    return [
+        LayerVariance(kernel.name, kernel.uses, math.exp(kernel.log_factor), kernel.variance)
+        for kernel in kernels
+    ]
+
+
+class _Kernel:
+    """A kernel, the layers that use it, and what one pass after another finds out about it."""
+
+    def __init__(self, variable, name):
+        self.variable = variable
+        self.name = name  # of the layer that uses it first
+        self.layers = []
+        self.uses = 0
+        self.start = _float64(variable)
+        self.log_factor = 0.0
+        self.moments = np.zeros(3)  # of its signals in this pass: entries, sum, sum of squares
+        self.last = None  # where it is shared: its log factor and log variance a pass ago
+
+    @property
+    def variance(self):
+        return _variance(*self.moments)
+
+    def scale(self, log_factor):
+        self.log_factor += log_factor
+        self.assign()
+
+    def assign(self):
+        self.variable.assign(self.start * math.exp(self.log_factor))
+
+
+def _used_kernels(model, inputs):
+    """The kernels to be scaled, each once, in the order in which the pass first uses them."""
+    kernels = {}
+
+    def count(layer, call, args, kwargs):
+        variable = kernel_of(layer)
+        before = uses(variable)
+        outputs, signal = outputs_and_signal(layer, call, args, kwargs, _touch)
+        # A wrapper may hold the kernel of the layer that it has just called.
+        counted = variable is None or uses(variable) > before
+        if signal is not None and not counted and variable.trainable and layer.trainable:
+            kernel = kernels.setdefault(id(variable), _Kernel(variable, layer.name))
+            kernel.uses += 1
+            if layer not in kernel.layers:
+                kernel.layers.append(layer)
+        return outputs
+
+    def uses(variable):
+        return kernels[id(variable)].uses if id(variable) in kernels else 0
+
+    with keras.StatelessScope(), intercepted(watched_layers(model), count):
+        model(inputs, training=False)
+    if not kernels:
         raise ValueError(
             "`model` must have a trainable layer with a `kernel`. Received: "
             f"model={model.name} with layers {[layer.name for layer in watched_layers(model)]}"
         )
-    before = {layer: kernel_of(layer).numpy() for layer in uses}
-    try:
-        if orthogonal:
-            _make_orthogonal(uses, seed)
-        start = {layer: np.linalg.norm(kernel_of(layer)) for layer in uses}
-        variances = _Scaling(uses, target_variance, tolerance, max_iterations).run(model, inputs)
-    except BaseException:
-        for layer, kernel in before.items():
-            kernel_of(layer).assign(kernel)
-        raise
-    return [
-        LayerVariance(
-            layer.name,
-            uses[layer],
-            float(np.linalg.norm(kernel_of(layer)) / start[layer]),
-            variances[layer],
-        )
-        for layer in uses
-    ]
+    for layer in watched_layers(model):
+        is_normalized = isinstance(layer, keras.layers.SpectralNormalization)
+        if is_normalized and id(kernel_of(layer)) in kernels:
+            raise ValueError(
+                f"Layer {layer.name!r} is a `SpectralNormalization`, which sets the scale of its "
+                "kernel anew at every training step: a scale found here would be lost. To scale "
+                "the other layers, set its `trainable` to False for the call."
+            )
+    return list(kernels.values())
 
 
-def _uses(model, inputs):
-    """How often the pass uses each layer to be scaled, in order of first use. Builds the model."""
-    uses = {}
-
-    def count(layer, call, args, kwargs):
-        outputs, signal = outputs_and_signal(layer, call, args, kwargs)
-        kernel = kernel_of(layer)
-        if kernel is not None and kernel.trainable and layer.trainable and is_signal(signal):
-            uses[layer] = uses.get(layer, 0) + 1
-        return outputs
-
-    if not model.built:
-        model(inputs, training=False)
-    with intercepted(watched_layers(model), count):
-        model(inputs, training=False)
-    return uses
+def _touch(tensor):
+    return tensor if is_signal(tensor) else None
 
 
-def _make_orthogonal(layers, seed):
+def _draw_orthogonal(kernels, seed):
     if isinstance(seed, int):
         seed = keras.random.SeedGenerator(seed)
-    for layer in layers:
-        kernel = kernel_of(layer)
+    for kernel in kernels:
         draw = keras.initializers.Orthogonal(seed=fresh_seed(seed))
-        kernel.assign(ops.cast(draw(kernel.shape, dtype="float32"), kernel.dtype))
+        kernel.start = _float64(draw(kernel.variable.shape, dtype="float32"))
 
 
 class _Scaling:
     """Passes over the model in which each kernel is scaled as soon as its layer is reached."""
 
-    def __init__(self, uses, target, tolerance, max_iterations):
-        self.uses = uses
+    def __init__(self, kernels, target, tolerance, max_iterations):
+        self.by_layer = {layer: kernel for kernel in kernels for layer in kernel.layers}
+        self.kernels = kernels
         self.target = target
         self.tolerance = tolerance
         self.max_iterations = max_iterations
-        self.log_factor = dict.fromkeys(uses, 0.0)
-        self.moments = {}  # of each layer's signals in this pass: entries, sum, sum of squares
-        self.last = {}  # of each shared layer: its log factor and log variance a pass ago
-        self.failure = None
 
     def run(self, model, inputs):
+        for kernel in self.kernels:
+            kernel.assign()
         for i in range(self.max_iterations):
-            self.moments = {layer: np.zeros(3) for layer in self.uses}
-            with intercepted(self.uses, self._visit):
+            for kernel in self.kernels:
+                kernel.moments = np.zeros(3)
+            with intercepted(self.by_layer, self._visit):
                 model(inputs, training=False)
-            if self.failure:
-                raise ValueError(self.failure)
-            variances = {layer: self._variance(layer) for layer in self.uses}
-            off = [layer for layer in self.uses if not self._is_near(variances[layer])]
+            off = [kernel for kernel in self.kernels if not self._is_near(kernel.variance)]
             if not off:
-                return variances
+                return
             if i < self.max_iterations - 1:
-                for layer in off:
-                    self._follow_secant(layer, variances[layer])
-        raise ValueError(_not_reached(off[0], variances[off[0]], self.target, self.max_iterations))
+                for kernel in off:
+                    self._follow_secant(kernel)
+        raise ValueError(self._not_reached(off[0].name, off[0].variance))
 
     def _visit(self, layer, call, args, kwargs):
-        outputs, signal = outputs_and_signal(layer, call, args, kwargs)
-        if self.failure or not is_signal(signal):
+        outputs, signal = outputs_and_signal(layer, call, args, kwargs, _touch)
+        if signal is None:
             return outputs
+        kernel = self.by_layer[layer]
         # What several places share is set right for the first in the first pass, as a start.
-        alone = self.uses[layer] == 1
-        if alone or (layer not in self.last and not self.moments[layer].any()):
+        alone = kernel.uses == 1
+        if alone or (kernel.last is None and not kernel.moments.any()):
             for _ in range(self.max_iterations):
                 variance = _variance(*_moments(signal))
                 if self._is_near(variance):
                     break
                 if not 0 < variance < math.inf:
-                    self.failure = _not_scalable(layer, variance)
-                    return outputs
-                self._scale(layer, 0.5 * math.log(self.target / variance))
-                outputs, signal = outputs_and_signal(layer, call, args, kwargs)
+                    raise ValueError(_not_scalable(layer.name, variance))
+                kernel.scale(0.5 * math.log(self.target / variance))
+                outputs, signal = outputs_and_signal(layer, call, args, kwargs, _touch)
             else:
                 variance = _variance(*_moments(signal))
                 if alone and not self._is_near(variance):
-                    self.failure = _not_reached(layer, variance, self.target, self.max_iterations)
-        self.moments[layer] += _moments(signal)
+                    raise ValueError(self._not_reached(layer.name, variance))
+        kernel.moments += _moments(signal)
         return outputs
 
-    def _follow_secant(self, layer, variance):
+    def _follow_secant(self, kernel):
         """log variance grows by 2 for each log factor, or more where the layer feeds itself."""
-        if not 0 < variance < math.inf:
-            raise ValueError(_not_scalable(layer, variance))
-        slope, here = 2.0, (self.log_factor[layer], math.log(variance))
-        if layer in self.last and here[0] != self.last[layer][0]:
-            before = self.last[layer]
-            slope = (here[1] - before[1]) / (here[0] - before[0])
-        self.last[layer] = here
-        slope = min(max(slope, 2.0), 2.0 * self.uses[layer])
-        self._scale(layer, (math.log(self.target) - here[1]) / slope)
-
-    def _scale(self, layer, log_factor):
-        kernel_of(layer).assign(kernel_of(layer) * math.exp(log_factor))
-        self.log_factor[layer] += log_factor
-
-    def _variance(self, layer):
-        return _variance(*self.moments[layer])
+        if not 0 < kernel.variance < math.inf:
+            raise ValueError(_not_scalable(kernel.name, kernel.variance))
+        slope, here = 2.0, (kernel.log_factor, math.log(kernel.variance))
+        if kernel.last is not None and here[0] != kernel.last[0]:
+            slope = (here[1] - kernel.last[1]) / (here[0] - kernel.last[0])
+        kernel.last = here
+        slope = min(max(slope, 2.0), 2.0 * kernel.uses)
+        kernel.scale((math.log(self.target) - here[1]) / slope)
 
     def _is_near(self, variance):
         return abs(variance / self.target - 1) <= self.tolerance
 
+    def _not_reached(self, name, variance):
+        return (
+            f"Layer {name!r} does not reach the variance {self.target} in {self.max_iterations} "
+            f"iterations: it is at {variance:.4g}. Its bias may vary more than that by itself; "
+            "else raise `max_iterations` or `tolerance`. The model is as it was before."
+        )
+
 
 def _moments(signal):
-    values = np.asarray(ops.convert_to_numpy(ops.cast(signal, "float32")), "float64")
+    values = _float64(signal)
     return np.array([values.size, values.sum(), np.square(values).sum()])
 
 
@@ -224,16 +272,12 @@ def _variance(entries, total, squares):
     return float(squares / entries - (total / entries) ** 2) if entries else math.nan
 
 
-def _not_scalable(layer, variance):
+def _not_scalable(name, variance):
     return (
-        f"Layer {layer.name!r} cannot be scaled: its pre-activations have a variance of {variance}."
+        f"Layer {name!r} cannot be scaled: its pre-activations have a variance of {variance}."
         " Its inputs are constant or not finite. The model is as it was before."
     )
 
 
-def _not_reached(layer, variance, target, max_iterations):
-    return (
-        f"Layer {layer.name!r} does not reach the variance {target} in {max_iterations} "
-        f"iterations: it is at {variance:.4g}. Its bias may vary more than that by itself; else "
-        "raise `max_iterations` or `tolerance`. The model is as it was before."
-    )
+def _float64(tensor):
+    return np.asarray(ops.convert_to_numpy(tensor), "float64")

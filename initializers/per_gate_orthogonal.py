@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from ._orthogonal import positive_gain, random_orthogonal
+from .._arguments import number
+from ._orthogonal import random_orthogonal
 from ._seeds import SeededInitializer, fresh_seed
 
 
@@ -36,7 +37,7 @@ class PerGateOrthogonal(SeededInitializer):
 
     def __init__(self, gain=1.0, seed=None):
         super().__init__(seed)
-        self.gain = positive_gain(gain)
+        self.gain = number("gain", gain, above=0)
 
     def __call__(self, shape, dtype=None):
         if len(shape) != 2 or shape[1] % shape[0]:

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from .._arguments import positive_integer, wrong
 from ._target_constants import CROSS_ENTROPIES, best_constant, log_odds, loss_kind
 
 
@@ -44,12 +45,11 @@ class PriorBias(keras.initializers.Initializer):
     """
 
     def __init__(self, values):
-        array = np.asarray(values, "float64")
-        if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all():
-            raise ValueError(
-                f"`values` must be a finite number or a sequence of them. Received: {values!r}"
-            )
-        self.values = array.tolist()
+        array = np.asarray(values)
+        is_number = array.dtype.kind in "iuf" and np.isfinite(array.astype("float64")).all()
+        if array.ndim > 1 or array.size == 0 or not is_number:
+            raise wrong("values", "a finite number or a sequence of them", values)
+        self.values = array.astype("float64").tolist()
 
     @classmethod
     def from_targets(
@@ -71,8 +71,8 @@ class PriorBias(keras.initializers.Initializer):
                 absent class gets a finite bias. For cross-entropies alone. Default 1.
             sample_weight: Array `(examples,)` or one value a label, as in `fit`, or `None`.
             class_weight: Dict of weights by class, as in `fit`, or `None`.
-            num_classes: Integer, the number of sparse classes. Default `None`: the largest label
-                and one.
+            num_classes: Positive integer, the number of sparse classes. Default `None`: the
+                largest label and one.
 
         Returns:
             A `PriorBias`.
@@ -82,6 +82,7 @@ class PriorBias(keras.initializers.Initializer):
                 and `smoothing` 0.
         """
         kind = loss_kind(loss)
+        num_classes = positive_integer("num_classes", num_classes, also=(None,))
         constant = best_constant(y, kind, smoothing, sample_weight, class_weight, num_classes)
         if kind == "binary_crossentropy":
             return cls(log_odds(constant))

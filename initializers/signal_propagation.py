@@ -4,8 +4,27 @@ import keras
 import numpy as np
 from keras import ops
 
-from ._layer_calls import intercepted, is_signal, outputs_and_signal, watched_layers
+from .._arguments import in_words, wrong
+from ._batches import first_batch, is_dataset, tensors
+from ._compiled_loss import fit_loss
+from ._layer_calls import (
+    bias_of,
+    intercepted,
+    is_float,
+    is_signal,
+    outputs_and_signal,
+    watched_layers,
+)
+from ._signal_gradients import signal_gradients
 from .signal_report import Signal, SignalReport
+
+_ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.ReLU,
+    keras.layers.Softmax,
+)
 
 
 def signal_propagation(model, inputs, targets=None, loss=None):
@@ -14,28 +33,32 @@ def signal_propagation(model, inputs, targets=None, loss=None):
     For each use of each layer: mean and variance of what it computes (before a fused activation),
     share of dead units, norm of the loss's gradient there, norms of its weights and of their
     gradient; then one line that says what is wrong and which part of this package helps. Nothing
-    in the model changes. Call it on a fresh model, and again where training stalls.
+    in the model changes, except that one which is not built yet is built. Call it on a fresh model,
+    and again where training stalls.
 
     Without targets the gradient is that of a random direction of norm 1 at the outputs, so the
-    norm at a layer is the factor by which the way back to it amplifies.
+    norm at a layer is the factor by which the way back to it amplifies. With targets it is that of
+    the loss which `fit` minimises: of all outputs, with the compiled `loss_weights`, regularizers
+    and what layers add by `add_loss`.
 
-    Works for functional, sequential and subclassed models, with TensorFlow. Recurrent and
-    `TimeDistributed` layers are one row each. Dropout is off, normalization uses its moving
-    statistics.
+    Works for functional, sequential and subclassed models. Recurrent and `TimeDistributed` layers
+    are one row each. Dropout is off, normalization uses its moving statistics.
 
     Args:
         model: A Keras model.
-        inputs: A batch, as the model takes it.
-        targets: The batch's targets, or `None` (default).
+        inputs: A batch, as the model takes it; or a `tf.data.Dataset`, a `keras.utils.PyDataset` or
+            a PyTorch `DataLoader`, of which the first batch is read (of one that is not batched
+            the first 512 examples), with its targets where there is a loss.
+        targets: The batch's targets as `fit` takes them, or `None` (default).
         loss: A Keras loss, its name, or a function of targets and outputs, or a list or dict of
-            them by output; used with `targets` alone. Default `None`: the compiled one.
+            them, as `compile` takes it; used with targets alone. Default `None`: the compiled one.
 
     Returns:
-        A `SignalReport`: `.signals`, `.table()`, `.plot(path)`, `.diagnosis`.
+        A `SignalReport`: `.signals`, `.loss`, `.table()`, `.plot(path)`, `.diagnosis`.
 
     Raises:
-        ValueError: `targets` without a loss, a loss without targets, or not as many of them as
-            the model has outputs.
+        ValueError: `targets` without a loss, a loss without targets, targets or losses that do not
+            match the outputs, `targets` beside a data set, or a generator.
 
     Example:
 
@@ -44,11 +67,14 @@ def signal_propagation(model, inputs, targets=None, loss=None):
     >>> model = keras.Sequential([keras.Input((100,)), *layers])
     >>> x = np.random.default_rng(0).normal(size=(64, 100))
     >>> kerazoo.initializers.signal_propagation(model, x).diagnosis  # Keras's default start
-    'vanishing: ... Start the kernels with initializers.ActivationNormal(activation), ...'
+    'vanishing: ... kerazoo.initializers.ActivationNormal(activation), ...'
 
     References:
         Schoenholz et al., 2017, Deep Information Propagation, https://arxiv.org/abs/1611.01232
     """
+    if not isinstance(model, keras.Model):
+        raise wrong("model", "a Keras model", model)
+    inputs, targets, sample_weight = _batch(model, inputs, targets, loss)
     if targets is None and loss is not None:
         raise ValueError("`loss` needs `targets`. Received: targets=None")
     if targets is not None and loss is None and not model.compiled:
@@ -58,71 +84,113 @@ def signal_propagation(model, inputs, targets=None, loss=None):
         )
     if not model.built:
         model(inputs, training=False)
-    inputs = keras.tree.map_structure(_as_tensor, inputs)
     layers = watched_layers(model)
-    uses = []  # (name, kind, layer, signal, output), the first for the model's input
-    own_weights = {None: [], **{layer: _own_weights(layer) for layer in layers}}
+    own_weights = {layer: _own_weights(layer) for layer in layers}
+    weights = {
+        id(weight): weight
+        for group in (model.trainable_weights, *own_weights.values())
+        for weight in group
+    }
+    total_loss = None if targets is None else fit_loss(model, loss)
 
-    def record(layer, call, args, kwargs):
-        outputs, signal = outputs_and_signal(layer, call, args, kwargs)
-        if is_signal(signal):
-            output = next((t for t in keras.tree.flatten(outputs) if is_signal(t)), signal)
-            uses.append((layer.name, type(layer).__name__, layer, signal, output))
-        return outputs
+    def run(touch):
+        uses = []  # (layer, signal, output), the first for the model's input
 
-    import tensorflow as tf
+        def record(layer, call, args, kwargs):
+            outputs, signal = outputs_and_signal(layer, call, args, kwargs, touch)
+            if signal is not None:
+                output = next((t for t in keras.tree.flatten(outputs) if is_signal(t)), signal)
+                uses.append((layer, signal, output))
+            return outputs
 
-    with tf.GradientTape() as tape:
-        for tensor in filter(is_signal, keras.tree.flatten(inputs)):
-            tape.watch(tensor)
-            uses.append(("input", "Input", None, tensor, tensor))
+        def touch_input(tensor):
+            signal = touch(tensor)
+            if signal is None:
+                return tensor
+            uses.append((None, signal, signal))
+            return signal
+
+        entering = keras.tree.map_structure(touch_input, inputs)
         with intercepted(layers, record):
-            outputs = model(inputs, training=False)
-        value = _value(model, inputs, targets, loss, outputs)
-    signals = [signal for _, _, _, signal, _ in uses]
-    gradients, weight_gradients = tape.gradient(value, [signals, list(own_weights.values())])
-    weight_gradients = dict(zip(own_weights, weight_gradients, strict=True))
+            outputs = model(entering, training=False)
+        if total_loss is None:
+            value = _along_a_direction(outputs)
+        else:
+            value = total_loss(entering, targets, outputs, sample_weight)
+        return value, uses, outputs
+
+    (value, uses, outputs), gradients, weight_gradients = signal_gradients(
+        run, list(weights.values())
+    )
+    weight_gradients = dict(zip(weights, weight_gradients, strict=True))
+    heads = _heads(uses, outputs)
     return SignalReport(
-        _row(name, kind, signal, output, gradient, own_weights[layer], weight_gradients[layer])
-        for (name, kind, layer, signal, output), gradient in zip(uses, gradients, strict=True)
+        [
+            _row(layer, signal, output, gradient, own_weights, weight_gradients, i in heads)
+            for i, ((layer, signal, output), gradient) in enumerate(
+                zip(uses, gradients, strict=True)
+            )
+        ],
+        None if total_loss is None else float(_float64(value)),
     )
 
 
-def _value(model, inputs, targets, loss, outputs):
-    if targets is None:
-        flat = [ops.reshape(t, (-1,)) for t in keras.tree.flatten(outputs) if is_signal(t)]
-        size = sum(t.shape[0] for t in flat)
-        rng = np.random.default_rng(0)
-        directions = [rng.normal(size=t.shape) / math.sqrt(size) for t in flat]
-        return sum(ops.sum(t * ops.cast(d, t.dtype)) for t, d in zip(flat, directions, strict=True))
-    if loss is None:
-        return model.compute_loss(x=inputs, y=targets, y_pred=outputs, training=False)
-    flat_outputs, flat_targets = keras.tree.flatten(outputs), keras.tree.flatten(targets)
-    losses = [loss[key] for key in sorted(loss)] if isinstance(loss, dict) else loss
-    if not isinstance(losses, (list, tuple)):
-        losses = [losses] * len(flat_outputs)
-    for name, given in (("targets", flat_targets), ("loss", losses)):
-        if len(given) != len(flat_outputs):
-            raise ValueError(
-                f"`{name}` must have one entry for each of the model's {len(flat_outputs)} "
-                f"outputs. Received: {len(given)}"
-            )
-    rows = zip(losses, flat_targets, flat_outputs, strict=True)
-    return sum(ops.mean(keras.losses.get(one)(y, z)) for one, y, z in rows)
+def _batch(model, inputs, targets, loss):
+    if not is_dataset("inputs", inputs):
+        return tensors(inputs), tensors(targets), None
+    if targets is not None:
+        raise ValueError(
+            "`targets` must be None where `inputs` is a data set, which has its own. "
+            f"Received: targets={in_words(targets)}"
+        )
+    batch = first_batch("inputs", inputs, model)
+    if loss is None and not model.compiled:
+        batch = (batch[0], None, None)
+    return tensors(batch)
 
 
-def _row(name, kind, signal, output, gradient, weights, weight_gradients):
+def _along_a_direction(outputs):
+    """The product of the outputs with a random direction, drawn alike on every backend."""
+    flat = [ops.reshape(t, (-1,)) for t in keras.tree.flatten(outputs) if is_float(t)]
+    size = sum(t.shape[0] for t in flat)
+    rng = np.random.default_rng(0)
+    directions = [rng.normal(size=tuple(t.shape)) / math.sqrt(size) for t in flat]
+    return sum(
+        ops.sum(t * ops.convert_to_tensor(d.astype("float32"), t.dtype))
+        for t, d in zip(flat, directions, strict=True)
+    )
+
+
+def _heads(uses, outputs):
+    """The positions of the uses with a kernel that give the model's outputs, activations aside."""
+    ids = {id(tensor) for tensor in keras.tree.flatten(outputs)}
+    heads = set()
+    for i, (layer, _, output) in enumerate(uses):
+        if id(output) not in ids:
+            continue
+        while isinstance(layer, _ACTIVATIONS) and i > 0:
+            i -= 1
+            layer = uses[i][0]
+        heads.add(i)
+    return heads
+
+
+def _row(layer, signal, output, gradient, own_weights, weight_gradients, is_head):
+    weights = own_weights[layer] if layer else []
     values = _float64(signal)
-    units = _float64(output).reshape(-1, output.shape[-1]) if output.shape.rank else None
+    units = _float64(output).reshape(-1, output.shape[-1]) if len(output.shape) else None
+    bias = bias_of(layer) if is_head and layer else None
+    found = [weight_gradients[id(weight)] for weight in weights]
     return Signal(
-        name,
-        kind,
+        layer.name if layer else "input",
+        type(layer).__name__ if layer else "Input",
         float(values.mean()),
         float(values.var()),
         0.0 if units is None else float(np.mean(np.all(units == 0, axis=0))),
         0.0 if gradient is None else _norm([gradient]),
         _norm(weights) if weights else math.nan,
-        _norm([g for g in weight_gradients if g is not None]) if weights else math.nan,
+        _norm([gradient for gradient in found if gradient is not None]) if weights else math.nan,
+        math.nan if bias is None else float(np.mean((values - _float64(bias)) ** 2)),
     )
 
 
@@ -134,20 +202,12 @@ def _own_weights(layer):
         if value is not layer
         for weight in value.trainable_weights
     }
-    return [weight.value for weight in layer.trainable_weights if id(weight) not in inner]
+    return [weight for weight in layer.trainable_weights if id(weight) not in inner]
 
 
 def _norm(tensors):
-    tensors = [ops.convert_to_tensor(tensor) for tensor in tensors]
     return float(np.sqrt(sum(np.sum(_float64(tensor) ** 2) for tensor in tensors)))
 
 
 def _float64(tensor):
-    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float64")))
-
-
-def _as_tensor(value):
-    tensor = ops.convert_to_tensor(value)
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
-        return ops.cast(tensor, keras.config.floatx())
-    return tensor
+    return np.asarray(ops.convert_to_numpy(tensor), "float64")

@@ -1,3 +1,4 @@
+import math
 import textwrap
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ class Signal(NamedTuple):
     gradient_norm: float
     weight_norm: float
     weight_gradient_norm: float
+    mean_square_without_bias: float = math.nan
 
     @property
     def mean_square(self):
@@ -37,7 +39,9 @@ class SignalReport:
             the layer computes, before its fused activation if it has one; `dead`: share of units
             (last axis) whose output is 0 for the whole batch; `gradient_norm`: of the loss's
             gradient for that signal; `weight_norm`, `weight_gradient_norm`: of the layer's
-            trainable weights, NaN where it has none.
+            trainable weights, NaN where it has none; `mean_square_without_bias`: of an output layer
+            (NaN elsewhere), whose bias may be at the scale of the targets by design.
+        loss: Float, what `fit` would minimise, or None without targets.
         diagnosis: String, one line: what is wrong, where, and what to do about it.
 
     Example:
@@ -50,8 +54,9 @@ class SignalReport:
     'healthy: ...'
     """
 
-    def __init__(self, signals):
+    def __init__(self, signals, loss=None):
         self.signals = list(signals)
+        self.loss = loss
         self.diagnosis = _diagnosis(self.signals)
 
     def table(self):
@@ -135,7 +140,7 @@ def _diagnosis(signals):
             )
     # The input's own scale is no matter of depth.
     computed = [s for s in signals if s.kind != "Input"] or signals
-    moving = [s for s in computed if s.mean_square > 0] or computed
+    moving = [s for s in computed if _strength(s) > 0] or computed
     first, last = moving[0], moving[-1]
     gradients = [s.gradient_norm for s in computed]
     if gradients[-1] > 0 and gradients[0] == 0:
@@ -144,18 +149,18 @@ def _diagnosis(signals):
                 return (
                     f"dead: every unit of {signal.layer!r} gives 0 for every example, and no "
                     "gradient comes through. Look at its biases and at the scale of its inputs; "
-                    "layers.PReLU cannot die."
+                    "kerazoo.layers.PReLU cannot die."
                 )
-    largest = max(moving, key=lambda s: s.mean_square)
+    largest = max(moving, key=_strength)
     path = f"over {len(computed)} layers"
-    if largest.mean_square > HIGHEST * first.mean_square:
-        times = largest.mean_square / first.mean_square
+    if _strength(largest) > HIGHEST * _strength(first):
+        times = _strength(largest) / _strength(first)
         return (
             f"exploding: the mean square grows {times:.1e} times {path}, most at "
             f"{largest.layer!r}. {_remedy(signals)}"
         )
-    if last.mean_square < LOWEST * first.mean_square:
-        times = last.mean_square / first.mean_square
+    if _strength(last) < LOWEST * _strength(first):
+        times = _strength(last) / _strength(first)
         return f"vanishing: the mean square falls to {times:.1e} {path}. {_remedy(signals)}"
     if not np.isfinite(gradients).all():
         return f"gradients are not finite. {_remedy(signals)}"
@@ -177,12 +182,21 @@ def _diagnosis(signals):
     if dead.dead > 0.6:
         return (
             f"dead units: {dead.dead:.0%} of {dead.layer!r} give 0 for every example. Lower the "
-            "learning rate or the biases' size; layers.PReLU cannot die."
+            "learning rate or the biases' size; kerazoo.layers.PReLU cannot die."
         )
+    of_bias = ""
+    if last.mean_square > 2 * _strength(last):
+        of_bias = f" (with the bias of {last.layer!r}: {last.mean_square:.2g})"
     return (
-        f"healthy: the mean square goes from {first.mean_square:.2g} to {last.mean_square:.2g} "
-        f"{path}, the gradient from {gradients[-1]:.2g} back to {gradients[0]:.2g}."
+        f"healthy: the mean square goes from {_strength(first):.2g} to {_strength(last):.2g}"
+        f"{of_bias} {path}, the gradient from {gradients[-1]:.2g} back to {gradients[0]:.2g}."
     )
+
+
+def _strength(signal):
+    """The mean square; of an output layer without its bias, which depth has no part in."""
+    without_bias = signal.mean_square_without_bias
+    return signal.mean_square if math.isnan(without_bias) else without_bias
 
 
 def _remedy(signals):
@@ -190,11 +204,15 @@ def _remedy(signals):
     if kinds & {"Add", "Average", "Subtract"}:
         return (
             "Residual additions are invisible to initializers: end each branch with "
-            "layers.SkipInit(), or start its last kernel with initializers.ResidualNormal(blocks)."
+            "kerazoo.layers.SkipInit(), or start its last kernel with "
+            "kerazoo.initializers.ResidualNormal(blocks)."
         )
     if kinds & {"Maxout", "MaxoutDense", "MaxoutConv2D"}:
-        return "Start the kernels with initializers.MaxoutNormal(pieces), or call lsuv."
+        return (
+            "Start the kernels with kerazoo.initializers.MaxoutNormal(pieces), or call "
+            "kerazoo.initializers.lsuv(model, inputs)."
+        )
     return (
-        "Start the kernels with initializers.ActivationNormal(activation), or call "
-        "initializers.lsuv(model, inputs); beyond some tens of layers add residual blocks."
+        "Start the kernels with kerazoo.initializers.ActivationNormal(activation), or call "
+        "kerazoo.initializers.lsuv(model, inputs); beyond some tens of layers add residual blocks."
     )

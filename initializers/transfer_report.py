@@ -10,6 +10,11 @@ class TransferReport(NamedTuple):
             their weights.
         missing: List of paths for which the source has nothing; kept.
         unused: List of the source's paths that have no place in the target.
+        other_state: Dict from the path of state that is no weight, such as a vocabulary, bin
+            boundaries or a random seed, to what became of it: `"copied"`; `"missing"`, the source
+            has none; `"unused"`, the target has no place for it; `"differs"`, an argument of the
+            target's layer says otherwise; `"kept"`, a random seed or the state of a stateful RNN,
+            which stay as they are. Default: none.
 
     Example:
 
@@ -25,6 +30,12 @@ class TransferReport(NamedTuple):
     shape_mismatch: list
     missing: list
     unused: list
+    other_state: dict | None = None
+
+    def is_complete(self):
+        """Whether every weight and all other state of both sides was matched, but what is kept."""
+        left = set((self.other_state or {}).values()) - {"copied", "kept"}
+        return not (self.shape_mismatch or self.missing or self.unused or left)
 
     def table(self):
         """Counts, and the paths of all that was not copied."""
@@ -36,4 +47,7 @@ class TransferReport(NamedTuple):
             ("unused", self.unused),
         ):
             lines.append(f"{name:<16}{len(paths)}  {', '.join(paths)}".rstrip())
+        if self.other_state:
+            states = ", ".join(f"{path} {what}" for path, what in self.other_state.items())
+            lines.append(f"other state     {len(self.other_state)}  {states}")
         return "\n".join(lines)

@@ -1,9 +1,31 @@
 import collections
+import dataclasses
 
+import keras
 import numpy as np
 from keras import ops
 
-from ._weight_trees import leaves_of_model, tree_of
+from .._arguments import boolean, wrong
+from .._layer_tree import (
+    forget_compiled_functions,
+    has_other_state,
+    layer_tree,
+    learned,
+    name_of_other_state,
+    other_state,
+    own_variables,
+    refresh,
+    set_other_state,
+    takes_other_state,
+)
+from .._names import snake_case
+from ._weight_trees import (
+    kept_state,
+    keys_of_attributes,
+    leaves_of,
+    tree_of,
+    tree_of_model,
+)
 from .transfer_report import TransferReport
 
 
@@ -11,7 +33,8 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     """Copies weights from another model or file into a built model, by the names of the layers.
 
     Every layer of the target takes the weights of the source's layer of the same path, whole or not
-    at all. All is checked before anything is assigned: a failure leaves the target as it was.
+    at all. All is checked before anything is assigned: a failure leaves the target as it was. The
+    model then computes what the source computes, layer by layer.
 
     `keras.Model.load_weights` goes by class and position, so that an inserted layer of the same
     shape silently gets its neighbour's weights, and a failure leaves half of the model
@@ -19,28 +42,41 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     autoencoder or a pretrained LSTM, or a federated client from a pretrained model.
 
     Names that Keras makes up, `dense_1`, depend on what else was built before. Layers without names
-    of their own are therefore matched by class and order, and only where both models have equally
-    many of that class; otherwise the function asks for names, `mapping` or `skip`. Name your
-    layers: `Dense(64, name="encoder")`.
+    of their own are therefore matched by the attribute that holds them, or in a list by class and
+    order, and only where both models have equally many of that class and no name says otherwise; if
+    not, the function asks for names, `mapping` or `skip`. Name your layers:
+    `Dense(64, name="encoder")`.
+
+    What a layer has learned beside its weights, a vocabulary or bin boundaries, goes with it; a
+    `.weights.h5` file holds none of it. What is computed from weights, as in `Normalization`, is
+    computed anew, and LoRA weights arrive merged, as Keras saves them. Layers that only Keras's own
+    list `_layers` holds are in no file of Keras: the report names them as missing.
 
     Args:
-        source: A built model, or the path of a `.keras` or `.weights.h5` file. Of a file only the
-            weights are read: no class of it needs to be known, no code of it runs.
-        target: A built model. Random seeds and optimizer state stay as they are.
+        source: A built model, or the path of a `.keras`, `.weights.h5` or Keras 2 `.h5` file. Of a
+            file only the state is read: no class of it needs to be known, no code of it runs. A
+            nested model is one layer to Keras 2, so both sides need it whole.
+        target: A built model. Random seeds, the states of stateful RNNs, and the optimizer stay as
+            they are.
         mapping: Dict from a layer's path in the source to its path in the target, `{"encoder/lstm":
-            "lstm"}`; a nested model's path stands for all of its layers. Default `None`.
+            "lstm"}`; a nested model's path stands for all of its layers, and `""` for the whole
+            model: `{"encoder": ""}` takes the encoder out of a larger model, `{"": "encoder"}` puts
+            it into one. Default `None`.
         skip: Paths of layers or nested models, in the source or the target, that take no part.
-        strict: Boolean, whether everything must find its place: raises if a shape differs or
-            anything is missing or unused. Default `False`.
+        strict: Boolean, whether everything must find its place: raises if a shape differs or any
+            weight or other state of either side is missing, unused or different, seeds and RNN
+            states aside. Default `False`.
 
     Returns:
-        A `TransferReport`: `.copied`, `.shape_mismatch`, `.missing`, `.unused`, `.table()`.
+        A `TransferReport`: `.copied`, `.shape_mismatch`, `.missing`, `.unused`, `.other_state`,
+        `.table()`.
 
     Raises:
-        ValueError: a model is not built, the file is of another kind, `mapping` or `skip` names
-            what is not there, layers without names cannot be told apart, two layers claim one
-            place, a value is not finite in the target's precision, nothing could be copied, or
-            `strict` and not all fits.
+        ValueError: a model is not built, a weight of it belongs to no layer that can be found, the
+            file is of another kind, `mapping` or `skip` names what is not there, layers without
+            names cannot be told apart, two layers claim one place, a value is not finite in the
+            target's precision, nothing could be copied, or `strict` and not all fits.
+        RuntimeError: Keras refuses a vocabulary of another size for a layer in use.
 
     Example:
 
@@ -55,126 +91,318 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     missing         0
     unused          0
     """
-    skip = (skip,) if isinstance(skip, str) else tuple(skip)
-    mapping = dict(mapping or {})
-    givers, takers = tree_of(source), leaves_of_model(target)
-    _check_paths("mapping", mapping, givers)
-    _check_paths("mapping", mapping.values(), takers)
-    _check_paths("skip", skip, givers + takers)
-    givers, takers = (
-        [leaf for leaf in side if not _within(leaf, skip)] for side in (givers, takers)
+    skip, mapping = _paths(skip), _mapping(mapping)
+    strict = boolean("strict", strict)
+    source_leaves, target_leaves, tree = _leaves_of_both(source, target, mapping)
+    _check_paths("mapping", mapping, source_leaves)
+    _check_paths("mapping", mapping.values(), target_leaves)
+    _check_paths("skip", skip, source_leaves + target_leaves)
+    source_leaves, target_leaves = (
+        [leaf for leaf in side if not any(_is_within(leaf.path, path) for path in skip)]
+        for side in (source_leaves, target_leaves)
     )
-    by_mapping = _map(givers, takers, mapping)
-    mapped = {id(leaf) for pair in by_mapping for leaf in pair}
-    free = [[leaf for leaf in side if id(leaf) not in mapped] for side in (givers, takers)]
-    _check_unnamed(*free)
-    pairs = by_mapping + _pairs_of_equal_places(*free)
-
-    report, assignments = _compare(pairs, givers, takers)
-    if not assignments:
+    comparison = _Comparison(_pairs(source_leaves, target_leaves, mapping))
+    report = comparison.report(source_leaves, target_leaves)
+    weights = {id(weight) for weight in target.weights}
+    for path in kept_state(tree, weights):
+        if not any(_is_within(path, skipped) for skipped in skip):
+            report.other_state[path] = "kept"
+    if not report.copied and "copied" not in report.other_state.values():
         raise ValueError(
             "Nothing could be copied: no layer of the source has name, class and shapes of one of "
             f"the target. Name the layers, or use `mapping`.\n{report.table()}\n"
-            f"Source: {[leaf.path for leaf in givers]}\nTarget: {[leaf.path for leaf in takers]}"
+            f"Source: {_paths_of(source_leaves)}\nTarget: {_paths_of(target_leaves)}"
         )
-    if strict and (report.shape_mismatch or report.missing or report.unused):
+    if strict and not report.is_complete():
         raise ValueError(f"`strict=True`, and not everything fits:\n{report.table()}")
-    for variable, value in assignments:
-        variable.assign(value)
+    _assign(target, comparison)
     return report
 
 
-def _within(leaf, paths):
-    return any(leaf.path == path or leaf.path.startswith(path + "/") for path in paths)
+def _paths(skip):
+    skip = (skip,) if isinstance(skip, str) else skip
+    if not isinstance(skip, (list, tuple, set)) or not all(isinstance(p, str) for p in skip):
+        raise wrong("skip", "a path of a layer, or a list of such", skip)
+    return tuple(skip)
+
+
+def _mapping(mapping):
+    mapping = {} if mapping is None else mapping
+    if not isinstance(mapping, dict) or not all(
+        isinstance(path, str) for pair in mapping.items() for path in pair
+    ):
+        raise wrong("mapping", "a dict from paths of layers to paths of layers, or None", mapping)
+    return dict(mapping)
+
+
+def _leaves_of_both(source, target, mapping):
+    """The leaves of the source and of the target, and the target's tree."""
+    tree = tree_of_model("target", target)
+    kinds = {snake_case(type(layer).__name__) for layer in layer_tree(target).by_path().values()}
+    root = tree_of(source, kinds)
+    if not isinstance(root, list) and root.layer is None:
+        tree = tree_of_model("target", target, keys_of_attributes(root))
+    from_root = [path for path, there in mapping.items() if there == ""]
+    to_root = [there for path, there in mapping.items() if path == ""]
+    flat = isinstance(root, list)
+    return leaves_of(root, from_root), leaves_of(tree, to_root, flat), tree
+
+
+def _is_within(path, outer):
+    return not outer or path == outer or path.startswith(outer + "/")
+
+
+def _paths_of(leaves):
+    return [leaf.path for leaf in leaves]
 
 
 def _check_paths(argument, paths, leaves):
     for path in paths:
-        if not any(_within(leaf, [path]) for leaf in leaves):
+        if not any(_is_within(leaf.path, path) for leaf in leaves):
             raise ValueError(
                 f"`{argument}` must name layers that have weights, by their path: "
                 f"{[leaf.path for leaf in leaves]}. Received: {path!r}"
             )
 
 
-def _map(givers, takers, mapping):
-    by_path = {leaf.path: leaf for leaf in takers}
-    pairs, taken = [], set()
-    for giver in givers:
-        for path in sorted(mapping, key=len, reverse=True):
-            if _within(giver, [path]):
-                there = mapping[path] + giver.path[len(path) :]
-                if there in taken:
-                    raise ValueError(f"`mapping` sends two layers to one. Received: {there!r}")
-                if there in by_path:
-                    taken.add(there)
-                    pairs.append((giver, by_path[there]))
-                break
-    return pairs
+def _pairs(source_leaves, target_leaves, mapping):
+    """Pairs of leaves: those that `mapping` names, then those of one place."""
+    by_path = {leaf.path: leaf for leaf in target_leaves}
+    named, moved, free = [], [], []
+    for source_leaf in source_leaves:
+        outer = max((p for p in mapping if _is_within(source_leaf.path, p)), key=len, default=None)
+        if outer is None:
+            free.append(source_leaf)
+        elif source_leaf.path == outer and mapping[outer] in by_path:
+            named.append((source_leaf, by_path[mapping[outer]]))
+        else:
+            moved.append((_moved(source_leaf, outer, mapping[outer], target_leaves), source_leaf))
+    taken = [target_leaf.path for _, target_leaf in named]
+    for path in taken:
+        if taken.count(path) > 1:
+            raise ValueError(f"`mapping` sends two layers to one. Received: {path!r}")
+    if "" in mapping.values():  # the whole target is spoken for
+        free = []
+    left = [target_leaf for target_leaf in target_leaves if target_leaf.path not in taken]
+    by_place = [(source_leaf, source_leaf) for source_leaf in free] + moved
+    _check_unnamed([place for place, _ in by_place], left)
+    return named + _pairs_of_equal_places(by_place, left)
 
 
-def _check_unnamed(givers, takers):
-    """Of each class, both sides must have equally many layers without names, or one side none."""
-    counts = [
-        collections.Counter(leaf.place.rsplit("#", 1)[0] for leaf in side if "#" in leaf.place)
-        for side in (givers, takers)
-    ]
-    for group in counts[0].keys() & counts[1].keys():
-        if counts[0][group] != counts[1][group]:
+def _moved(source_leaf, outer, there, target_leaves):
+    """The leaf with the place that it takes in the target, under another path."""
+    inside = source_leaf.place.split("/")[len(outer.split("/")) if outer else 0 :]
+    # Not made of the path: names in it may be ones that Keras made up.
+    depth = len(there.split("/")) if there else 0
+    place = next(leaf.place for leaf in target_leaves if _is_within(leaf.path, there)).split("/")
+    return dataclasses.replace(source_leaf, place="/".join([*place[:depth], *inside]))
+
+
+def _check_unnamed(source_leaves, target_leaves):
+    """Layers without names need the same order on both sides, and as many of each class."""
+    sides = [_unnamed(side) for side in (source_leaves, target_leaves)]
+    for group in sides[0].keys() & sides[1].keys():
+        names, names_there = ([leaf.name for leaf in side[group]] for side in sides)
+        if len(names) != len(names_there):
             raise ValueError(
-                f"Layers without names of their own cannot be told apart: {counts[0][group]} of "
-                f"{group!r} in the source, {counts[1][group]} in the target. Name them, or use "
-                "`mapping` or `skip`. "
-                f"Received: source {[leaf.path for leaf in givers]}, "
-                f"target {[leaf.path for leaf in takers]}"
+                f"Layers without names of their own cannot be told apart: {len(names)} of class "
+                f"{group.rpartition('.')[2]!r} in the source, {len(names_there)} in the target. "
+                "Name them, or use `mapping` or `skip`. Received: source "
+                f"{_paths_of(source_leaves)}, target {_paths_of(target_leaves)}"
+            )
+        if any(a != b and a in names_there for a, b in zip(names, names_there, strict=True)):
+            paths = [[leaf.path for leaf in side[group]] for side in sides]
+            by_order = dict(zip(*paths, strict=True))
+            raise ValueError(
+                "Names and order of layers must not disagree. If Keras made the names up, "
+                f"confirm the order by mapping={by_order}; if they are yours, say so by `mapping` "
+                f"too, or give each layer a name of its own. Received: source {paths[0]}, "
+                f"target {paths[1]}"
             )
 
 
-def _pairs_of_equal_places(givers, takers):
+def _unnamed(leaves):
+    """The leaves whose names Keras made up, or seems to have, by what else tells them apart."""
+    groups = collections.defaultdict(list)
+    for leaf in leaves:
+        outer, _, own = leaf.place.rpartition("/")
+        if own.startswith(".") and own != ".":
+            groups[f"{outer}/{own.rpartition('#')[0] or own}".strip("/")].append(leaf)
+    return groups
+
+
+def _pairs_of_equal_places(source_leaves, target_leaves):
     by_place = {}
-    for giver in givers:
-        if giver.place in by_place:
-            raise ValueError(f"Two layers of the source have the path {giver.path!r}. Name them.")
-        by_place[giver.place] = giver
-    if len({taker.place for taker in takers}) != len(takers):
-        paths = [taker.path for taker in takers]
+    for there, source_leaf in source_leaves:
+        if there.place in by_place:
+            raise ValueError(f"Two layers of the source have the path {there.path!r}. Name them.")
+        by_place[there.place] = source_leaf
+    if len({target_leaf.place for target_leaf in target_leaves}) != len(target_leaves):
+        paths = [target_leaf.path for target_leaf in target_leaves]
         raise ValueError(f"Two layers of the target have one path. Name them. Received: {paths}")
-    return [(by_place[taker.place], taker) for taker in takers if taker.place in by_place]
+    return [
+        (by_place[target_leaf.place], target_leaf)
+        for target_leaf in target_leaves
+        if target_leaf.place in by_place
+    ]
 
 
-def _compare(pairs, givers, takers):
-    copied, mismatch, assignments = [], [], []
-    matched = set()
-    for giver, taker in pairs:
-        # The same shape means other things in another class: (3, 3, in, out) and (3, 3, out, in).
-        if None not in (giver.kind, taker.kind) and giver.kind != taker.kind:
-            continue
-        if giver.weights.keys() != taker.weights.keys():
-            continue
-        matched |= {id(giver), id(taker)}
-        shapes = {
-            key: (tuple(giver.weights[key].shape), tuple(weight.shape))
-            for key, weight in taker.weights.items()
-        }
-        if all(a == b for a, b in shapes.values()):
-            copied += [taker.label(key) for key in taker.weights]
-            for key, variable in taker.weights.items():
-                value = _value_for(variable, giver.weights[key], taker.label(key))
-                assignments.append((variable, value))
+class _Comparison:
+    """What of each pair of leaves can be copied."""
+
+    def __init__(self, pairs):
+        self.copied, self.mismatch, self.other = [], [], {}
+        self.matched = set()
+        self.assignments = []  # (layer, its arrays by key)
+        self.states = []  # (layer, its other state, its arrays)
+        for source_leaf, target_leaf in pairs:
+            # The same shape means other things in another class: (3, 3, in, out), (3, 3, out, in).
+            if None in (source_leaf.kind, target_leaf.kind) or source_leaf.kind == target_leaf.kind:
+                self._compare(source_leaf, target_leaf)
+
+    def _compare(self, source_leaf, target_leaf):
+        state_paths = [path for path in target_leaf.saved if target_leaf.is_state(path)]
+        theirs, ours = _weights_of(source_leaf, target_leaf, state_paths), target_leaf.weights
+        if theirs.keys() != ours.keys() or any(
+            _is_float(theirs[key]) != _is_float(ours[key]) for key in ours
+        ):
+            return
+        self.matched |= {id(source_leaf), id(target_leaf)}
+        shapes = {key: (tuple(theirs[key].shape), tuple(ours[key].shape)) for key in ours}
+        if any(a != b for a, b in shapes.values()):
+            self.mismatch += [(target_leaf.label(key), *shapes[key]) for key in ours]
         else:
-            mismatch += [(taker.label(key), *shapes[key]) for key in taker.weights]
-    unused, missing = (
-        [leaf.label(key) for leaf in side if id(leaf) not in matched for key in leaf.weights]
-        for side in (givers, takers)
-    )
-    return TransferReport(copied, mismatch, missing, unused), assignments
+            self.copied += [target_leaf.label(key) for key in ours]
+            values = {
+                key: _value_for(ours[key], theirs[key], target_leaf.label(key)) for key in ours
+            }
+            for path, saved in target_leaf.saved.items():
+                keys = {key: f"{path}/{key}" if path else key for key in saved.own}
+                if saved.own and path not in state_paths:
+                    arrays = {key: values[whole] for key, whole in keys.items()}
+                    self.assignments.append((saved.layer, arrays))
+        for path in target_leaf.saved.keys() | source_leaf.saved.keys():
+            self._compare_state(path, source_leaf, target_leaf)
+
+    def _compare_state(self, path, source_leaf, target_leaf):
+        source, target = (leaf.saved.get(path) for leaf in (source_leaf, target_leaf))
+        theirs = {} if source is None else source.other
+        if target is None or not has_other_state(target.layer):
+            what = "unused" if theirs else None
+        elif not (theirs := learned(target.layer, theirs)):
+            is_known = source is not None and source.layer is not None
+            lacks = bool(target.other) if is_known else takes_other_state(target.layer)
+            what = "missing" if lacks else None
+        elif theirs == target.other and not source.own:
+            what = "copied"
+        elif not takes_other_state(target.layer):
+            what = "differs"
+        else:
+            what = "copied"
+            self.states.append((target.layer, theirs, source.own))
+        ours = {} if target is None else target.other
+        if what:
+            leaf = source_leaf if what == "unused" else target_leaf
+            names = theirs or ours or [name_of_other_state(target.layer)]
+            paths = ["/".join(filter(None, (leaf.path, path, name))) for name in names]
+            self.other |= dict.fromkeys(paths, what)
+
+    def report(self, source_leaves, target_leaves):
+        other = dict(self.other)
+        unused, missing = (
+            [leaf for leaf in side if id(leaf) not in self.matched]
+            for side in (source_leaves, target_leaves)
+        )
+        for leaves, what in ((missing, "missing"), (unused, "unused")):
+            for leaf in leaves:
+                for path, saved in leaf.saved.items():
+                    other |= dict.fromkeys(_paths_of_state(leaf, path, saved), what)
+        unused, missing = (
+            [label for leaf in side for label in leaf.labels()] for side in (unused, missing)
+        )
+        return TransferReport(self.copied, self.mismatch, missing, unused, other)
 
 
-def _value_for(variable, value, label):
-    value = ops.convert_to_numpy(ops.cast(ops.convert_to_tensor(value), variable.dtype))
-    if not np.isfinite(value.astype("float64")).all():
+def _paths_of_state(leaf, path, saved):
+    """The paths of what a layer has learned beside its weights; what an argument fixed is not."""
+    names = list(saved.other)
+    if saved.layer is not None and has_other_state(saved.layer):
+        fixed = not takes_other_state(saved.layer)
+        names = [] if fixed else names or [name_of_other_state(saved.layer)]
+    return ["/".join(filter(None, (leaf.path, path, name))) for name in names]
+
+
+def _weights_of(source_leaf, target_leaf, state_paths):
+    """The source's weights by key; what lies at `state_paths` is no weight of the target."""
+    if source_leaf.in_order is None:
+        return {
+            key: value
+            for key, value in source_leaf.weights.items()
+            if key.rpartition("/")[0] not in state_paths
+        }
+    # Keras 2 saved the weights of a layer in a row, those that are trained first.
+    ours = target_leaf.weights
+    key_of = {id(variable): key for key, variable in ours.items()}
+    row = [weight for weight in target_leaf.saved[""].layer.weights if id(weight) in key_of]
+    row.sort(key=lambda weight: not weight.trainable)
+    if [weight.name for weight in row] != [name for name, _ in source_leaf.in_order]:
+        return {}
+    return {key_of[id(w)]: value for w, (_, value) in zip(row, source_leaf.in_order, strict=True)}
+
+
+def _is_float(value):
+    return "float" in str(value.dtype)
+
+
+def _value_for(ours, value, label):
+    if isinstance(ours, keras.Variable):
+        value = ops.cast(ops.convert_to_tensor(value), ours.dtype)
+    value = ops.convert_to_numpy(value)
+    if _is_float(value) and not np.isfinite(value.astype("float64")).all():
         raise ValueError(
-            f"`source` must have finite weights, also as {variable.dtype}. Received: {label} with "
+            f"`source` must have finite weights, also as {value.dtype}. Received: {label} with "
             "NaN or infinite values"
         )
     return value
+
+
+def _assign(target, comparison):
+    """By Keras's own hooks, which know what else a layer has to do; undone if one of them fails."""
+    before = [(layer, _snapshot(layer)) for layer, _ in comparison.assignments]
+    states = [(layer, other_state(layer), _saved(layer)) for layer, *_ in comparison.states]
+    try:
+        for layer, arrays in comparison.assignments:
+            layer.load_own_variables(arrays)
+        for layer, state, arrays in comparison.states:
+            set_other_state(layer, state, arrays)
+        derived = [refresh(layer) for layer, _ in comparison.assignments]
+    except Exception:
+        for layer, snapshot in before:
+            _restore(layer, *snapshot)
+        for layer, state, arrays in states:
+            if state:
+                set_other_state(layer, state, arrays)
+        raise
+    if any(derived) or comparison.states or any(not own_variables(layer) for layer, _ in before):
+        forget_compiled_functions(layer_tree(target))
+
+
+def _snapshot(layer):
+    own = own_variables(layer)
+    values = {key: np.array(ops.convert_to_numpy(value)) for key, value in own.items()}
+    return values, None if own else _saved(layer)
+
+
+def _saved(layer):
+    arrays = {}
+    if not has_other_state(layer) or other_state(layer):
+        layer.save_own_variables(arrays)
+    return arrays
+
+
+def _restore(layer, values, arrays):
+    for key, variable in own_variables(layer).items():
+        variable.assign(values[key])
+    if arrays:
+        layer.load_own_variables(arrays)
+    refresh(layer)

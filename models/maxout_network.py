@@ -1,9 +1,9 @@
 import keras
 
-from .._arguments import positive_integer
+from .._arguments import number, positive_integer
 from ..initializers import MaxoutNormal
 from ..layers import MaxoutConv2D, MaxoutDense
-from ._network_arguments import fraction, image_or_vector, sizes
+from ._network_arguments import activation_config, dropout_rate, image_or_vector, sizes
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -21,7 +21,7 @@ class MaxoutNetwork(keras.Model):
     Args:
         input_shape: Tuple without the batch: `(features,)`, or `(rows, columns, channels)`.
         num_outputs: Positive integer, units of the last layer.
-        filters: Tuple of positive integers, filters of each convolution; for images alone. Default
+        filters: Tuple of positive integers, filters of each convolution; used for images. Default
             `(32, 64)`.
         units: Tuple of positive integers, of each dense maxout layer. Default `(128,)`.
         pieces: Positive integer, linear pieces of every unit. Default 2.
@@ -67,10 +67,10 @@ class MaxoutNetwork(keras.Model):
             "filters": sizes("filters", filters),
             "units": sizes("units", units),
             "pieces": positive_integer("pieces", pieces),
-            "input_dropout": fraction("input_dropout", input_dropout),
-            "dropout": fraction("dropout", dropout),
-            "max_norm": max_norm,
-            "activation": keras.activations.serialize(keras.activations.get(activation)),
+            "input_dropout": dropout_rate("input_dropout", input_dropout),
+            "dropout": dropout_rate("dropout", dropout),
+            "max_norm": number("max_norm", max_norm, above=0, also=(None,)),
+            "activation": activation_config(activation),
         }
         inputs, outputs = _layers(**arguments)
         super().__init__(inputs, outputs, **kwargs)

@@ -3,7 +3,7 @@ import keras
 from .._arguments import positive_integer
 from ..initializers import ActivationNormal
 from ..layers import PReLU
-from ._network_arguments import fraction, image_or_vector, sizes
+from ._network_arguments import activation_config, dropout_rate, image_or_vector, sizes
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -58,8 +58,8 @@ class PReLUNetwork(keras.Model):
             "filters": sizes("filters", filters),
             "convolutions": positive_integer("convolutions", convolutions),
             "units": sizes("units", units),
-            "dropout": fraction("dropout", dropout),
-            "activation": keras.activations.serialize(keras.activations.get(activation)),
+            "dropout": dropout_rate("dropout", dropout),
+            "activation": activation_config(activation),
         }
         inputs, outputs = _layers(**arguments)
         super().__init__(inputs, outputs, **kwargs)

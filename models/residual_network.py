@@ -1,9 +1,9 @@
 import keras
 
-from .._arguments import positive_integer
+from .._arguments import choice, positive_integer
 from ..initializers import ResidualNormal
 from ..layers import SkipInit
-from ._network_arguments import image_or_vector
+from ._network_arguments import activation_config, image_or_vector
 
 RESIDUALS = ("skip_init", "depth_scaled", "fixup", "he")
 
@@ -34,8 +34,7 @@ class ResidualNetwork(keras.Model):
         num_blocks: Positive integer. Default 16.
         width: Positive integer, units or channels of every block. Default 64.
         residual: One of the four. Default `"skip_init"`.
-        strides: Positive integer, of the first convolution; without meaning in a dense network.
-            Default 1.
+        strides: Positive integer, of the first convolution; 1 in a dense network. Default 1.
         activation: Activation of the last layer. Default `None`: logits.
         **kwargs: `name` and the other arguments of `keras.Model`.
 
@@ -43,8 +42,8 @@ class ResidualNetwork(keras.Model):
     network averages over its pixels before the last layer.
 
     Raises:
-        ValueError: a number is not a positive integer, `residual` is none of the four, or
-            `input_shape` has neither one axis nor three.
+        ValueError: a number is not a positive integer, `residual` is none of the four,
+            `input_shape` has neither one axis nor three, or `strides` is above 1 without images.
 
     Example:
 
@@ -70,19 +69,20 @@ class ResidualNetwork(keras.Model):
         activation=None,
         **kwargs,
     ):
-        if residual not in RESIDUALS:
-            raise ValueError(
-                f"`residual` must be one of {RESIDUALS}. Received: residual={residual!r}"
-            )
         arguments = {
             "input_shape": image_or_vector(input_shape),
             "num_outputs": positive_integer("num_outputs", num_outputs),
             "num_blocks": positive_integer("num_blocks", num_blocks),
             "width": positive_integer("width", width),
-            "residual": residual,
+            "residual": choice("residual", residual, RESIDUALS),
             "strides": positive_integer("strides", strides),
-            "activation": keras.activations.serialize(keras.activations.get(activation)),
+            "activation": activation_config(activation),
         }
+        if len(arguments["input_shape"]) == 1 and arguments["strides"] != 1:
+            raise ValueError(
+                "`strides` must be 1 where the network is dense: it is for convolutions. "
+                f"Received: strides={strides}, input_shape={input_shape}"
+            )
         inputs, outputs = _layers(**arguments)
         super().__init__(inputs, outputs, **kwargs)
         self.arguments = arguments

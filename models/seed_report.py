@@ -3,7 +3,16 @@ import math
 import keras
 import numpy as np
 
-from .._arguments import integer_or_none, positive_integer
+from .._arguments import (
+    choice,
+    in_words,
+    integer,
+    integer_or_none,
+    integers,
+    number,
+    positive_integer,
+    wrong,
+)
 
 
 class SeedReport:
@@ -21,8 +30,10 @@ class SeedReport:
     """
 
     def __init__(self, seeds, scores):
-        self.seeds = list(seeds)
-        self.scores = {name: np.asarray(values, "float64") for name, values in scores.items()}
+        self.seeds = list(integers("seeds", seeds))
+        self.scores = {name: _scores(name, values, self.seeds) for name, values in scores.items()}
+        if not self.scores:
+            raise ValueError("`scores` must hold a recipe. Received: an empty dict")
 
     def mean(self, name):
         return float(self.scores[name].mean())
@@ -39,6 +50,9 @@ class SeedReport:
             `(mean, low, high)`: the mean difference and Student's interval for it. An interval
             that holds 0 means: these runs do not tell the two apart.
         """
+        for argument, name in (("first", first), ("second", second)):
+            choice(argument, name, list(self.scores))
+        confidence = number("confidence", confidence, above=0, below=1)
         differences = self.scores[second] - self.scores[first]
         mean, n = float(differences.mean()), len(differences)
         if n < 2:
@@ -83,7 +97,8 @@ def seed_report(build_and_train, seeds=5, verbose=1):
         `.scores`.
 
     Raises:
-        ValueError: there is no seed or no recipe, or a score is not a finite number.
+        ValueError: there is no seed or no recipe, a seed is negative, or a score is not one finite
+            number: of a dict of metrics return the one that is to be compared.
 
     Example:
 
@@ -96,26 +111,49 @@ def seed_report(build_and_train, seeds=5, verbose=1):
     """
     if integer_or_none(seeds) is not None:
         seeds = range(positive_integer("seeds", seeds))
-    seeds = [integer_or_none(seed) for seed in seeds]
-    if not seeds or None in seeds:
-        raise ValueError(f"`seeds` must be integers, at least one. Received: seeds={seeds}")
+    seeds = integers("seeds", seeds, minimum=0, maximum=2**32 - 1)
+    verbose = integer("verbose", verbose, minimum=0, maximum=1)
     recipes = build_and_train if isinstance(build_and_train, dict) else {"score": build_and_train}
-    if not recipes:
-        raise ValueError("`build_and_train` must hold a function. Received: an empty dict")
+    if not recipes or not all(map(callable, recipes.values())):
+        raise wrong("build_and_train", "a function, or a dict of functions", build_and_train)
     scores = {name: [] for name in recipes}
     bar = keras.utils.Progbar(len(seeds) * len(recipes), verbose=verbose, unit_name="run")
     for seed in seeds:
         for name, train in recipes.items():
             keras.utils.set_random_seed(seed)
-            score = np.asarray(train(seed), "float64")
-            if score.shape != () or not np.isfinite(score):
+            score = train(seed)
+            value = _finite_number(score)
+            if value is None:
                 raise ValueError(
                     "`build_and_train` must return one finite number. "
-                    f"Received: {score} from {name!r} with seed {seed}"
+                    f"Received: {in_words(score)} from {name!r} with seed {seed}"
                 )
-            scores[name].append(float(score))
+            scores[name].append(value)
             bar.add(1)
     return SeedReport(seeds, scores)
+
+
+def _finite_number(score):
+    """A number, also one in a tensor of no axes, as a float; else None."""
+    if isinstance(score, (str, bytes, bool, np.bool_)) or keras.tree.is_nested(score):
+        return None
+    if keras.ops.is_tensor(score):
+        score = keras.ops.convert_to_numpy(score)
+    try:
+        value = np.asarray(score, "float64")
+    except (TypeError, ValueError):
+        return None
+    return float(value) if value.shape == () and np.isfinite(value) else None
+
+
+def _scores(name, values, seeds):
+    values = np.asarray(values, "float64")
+    if values.shape != (len(seeds),) or not np.isfinite(values).all():
+        raise ValueError(
+            "`scores` must hold a finite number for each seed. "
+            f"Received: {in_words(values)} for {name!r} and {len(seeds)} seeds"
+        )
+    return values
 
 
 def _student_quantile(p, degrees):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .._arguments import built_model, wrong
 from .levenberg_marquardt.flat_weights import FlatWeights
 from .levenberg_marquardt.layered_jacobian import LayeredJacobian
 
@@ -55,11 +56,11 @@ class LeastSquaresProblem:
     """
 
     def __init__(self, model, x, y, sample_weight=None):
-        self.model = model
+        self.model = built_model("model", model)
         self._weights = FlatWeights(model.trainable_variables)
         dtype = self._weights.dtype
-        self._x = keras.tree.map_structure(tf.convert_to_tensor, x)
-        self._y = [tf.cast(target, dtype) for target in keras.tree.flatten(y)]
+        self._x = _tensors("x", x)
+        self._y = [tf.cast(_real("y", target), dtype) for target in keras.tree.flatten(y)]
         self._check_shapes()
         self._roots = [
             tf.sqrt(_weights_like(target, sample_weight) / tf.cast(tf.size(target), dtype))
@@ -78,19 +79,42 @@ class LeastSquaresProblem:
 
     def assign(self, values):
         """Sets the model's weights to a flat vector, or to a list like `variables`."""
-        if isinstance(values, (list, tuple)):
-            values = _flat(values)
-        self._weights.assign(tf.cast(values, self._weights.dtype))
+        v = self._vector("values", values)
+        if not np.isfinite(v).all():
+            raise wrong("values", "finite: weights of NaN or Inf come of a failed solver", values)
+        self._weights.assign(v)
 
     def residuals(self, *variables):
         """The residuals (n,) at these values of the variables; pure and differentiable."""
-        return self._residuals(_flat(variables))
+        shapes = [tuple(np.shape(value)) for value in variables]
+        expected = [tuple(variable.shape) for variable in self._weights.variables]
+        if shapes != expected:
+            raise ValueError(
+                "`variables` must be one tensor for each trainable weight, of its shape: "
+                f"{expected}. Received: variables of shapes {shapes}"
+            )
+        return self._residuals(self._vector("variables", variables))
 
     def flat_residuals(self, v):
-        return self._flat_residuals(tf.cast(v, self._weights.dtype)).numpy()
+        """The residuals (n,) at the weights `v`, a flat vector, as NumPy."""
+        return self._flat_residuals(self._vector("v", v)).numpy()
 
     def flat_jacobian(self, v):
-        return self._flat_jacobian(tf.cast(v, self._weights.dtype)).numpy()
+        """The derivatives (n, weights) of the residuals at the weights `v`, as NumPy."""
+        return self._flat_jacobian(self._vector("v", v)).numpy()
+
+    def _vector(self, name, values):
+        """Values of all weights, flat or one tensor a variable, as one tensor (weights,)."""
+        wanted = f"{self._weights.size} numbers, one for each weight"
+        try:
+            if isinstance(values, (list, tuple)):
+                values = _flat([tf.cast(value, self._weights.dtype) for value in values])
+            v = tf.cast(values, self._weights.dtype)
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            raise wrong(name, wanted, values) from error
+        if v.shape != (self._weights.size,):
+            raise wrong(name, wanted, values)
+        return v
 
     def _outputs(self, v, x):
         with self._weights.scope(v):
@@ -130,9 +154,37 @@ class LeastSquaresProblem:
 def _weights_like(target, sample_weight):
     if sample_weight is None:
         return tf.ones([1] * target.shape.rank, target.dtype)
-    weight = tf.cast(sample_weight, target.dtype)
-    ones = [1] * (target.shape.rank - weight.shape.rank)
-    return tf.reshape(weight, [*np.shape(sample_weight), *ones])
+    weight = _real("sample_weight", sample_weight)
+    shape = tuple(weight.shape)
+    if not shape or shape != tuple(target.shape[: len(shape)]) or (weight < 0).any():
+        wanted = (
+            "weights of at least 0 for all examples, (examples,), or for each of their steps, as "
+            f"the first axes of {tuple(target.shape)}"
+        )
+        raise wrong("sample_weight", wanted, sample_weight)
+    ones = [1] * (target.shape.rank - len(shape))
+    return tf.reshape(tf.cast(weight, target.dtype), [*shape, *ones])
+
+
+def _tensors(name, data):
+    """`data` with a tensor in place of each array."""
+    try:
+        tensors = keras.tree.map_structure(tf.convert_to_tensor, data)
+    except (TypeError, ValueError):
+        tensors = []
+    leaves = keras.tree.flatten(tensors)
+    if not leaves or any(leaf.shape.rank == 0 for leaf in leaves):
+        wanted = "an array (examples, ...), or a list or dictionary of one for each input"
+        raise wrong(name, wanted, data)
+    return tensors
+
+
+def _real(name, value):
+    """`value` as a NumPy array of finite real numbers."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise wrong(name, "an array of finite real numbers, or a structure of such", value)
+    return array
 
 
 def _flat(tensors):

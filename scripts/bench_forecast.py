@@ -44,7 +44,10 @@ def main():
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
     # Without scaling, so that the loops may work on the same numbers.
+    context = np.sin(0.3 * np.arange(CONTEXT)).astype("float32")
     model = StatefulLSTMForecaster(units=(UNITS,), scaling=None)
+    model.compile("adam")
+    model.fit(context, verbose=0)
     jitted = StatefulLSTMForecaster(units=(UNITS,), scaling=None)
     jitted.compile(jit_compile=True)
     step_model = keras_step_model()
@@ -53,7 +56,6 @@ def main():
     )
     for other in (jitted, step_model, window_model):
         other.set_weights(model.get_weights())
-    context = np.sin(0.3 * np.arange(CONTEXT)).astype("float32")
     warm = model.warm_up(context)
     first, states = tf.constant(warm.prediction, tf.float32), list(warm.recurrent)
 

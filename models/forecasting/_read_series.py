@@ -36,7 +36,8 @@ def read_series(series, num_features=None, name="series"):
     return arrays, False
 
 
-def _read_one(values, num_features, name):
+def read_values(values, name, several=""):
+    """Values as float64 `(time, features)`, finite or NaN where one is missing."""
     try:
         if isinstance(values, np.ma.MaskedArray):
             values = values.astype("float64").filled(np.nan)
@@ -45,8 +46,8 @@ def _read_one(values, num_features, name):
             array = array.astype("float64")
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"`{name}` must be an array of numbers, (time,) or (time, features). "
-            f"Received: {name} of type {type(values).__name__} ({error})"
+            f"`{name}` must be an array of numbers, (time,) or (time, features){several}. "
+            f"Received: {name} of type {type(values).__name__}"
         ) from error
     if array.dtype.kind not in "iuf":
         raise TypeError(
@@ -58,18 +59,23 @@ def _read_one(values, num_features, name):
         array = array[:, None]
     if array.ndim != 2:
         raise ValueError(
-            f"`{name}` must have shape (time,) or (time, features); several series go in a list. "
+            f"`{name}` must have shape (time,) or (time, features){several}. "
             f"Received: {name} of shape {array.shape}"
-        )
-    if num_features is not None and array.shape[1] != num_features:
-        raise ValueError(
-            f"`{name}` must have {num_features} feature(s) on its last axis; several series go in "
-            f"a list. Received: {name} of shape {np.shape(values)}"
         )
     if np.isinf(array).any():
         raise ValueError(
             f"`{name}` must be finite, with NaN where a value is missing. "
             f"Received: an infinite value at time {int(np.isinf(array).any(axis=1).argmax())}"
+        )
+    return array
+
+
+def _read_one(values, num_features, name):
+    array = read_values(values, name, several="; several series go in a list")
+    if num_features is not None and array.shape[1] != num_features:
+        raise ValueError(
+            f"`{name}` must have {num_features} feature(s) on its last axis; several series go in "
+            f"a list. Received: {name} of shape {np.shape(values)}"
         )
     observed = np.isfinite(array).sum(axis=0)
     if array.shape[1] == 0 or observed.min() < MIN_OBSERVED:

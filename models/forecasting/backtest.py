@@ -1,9 +1,12 @@
+import os
+
 import keras
 import numpy as np
 
-from ..._arguments import positive_integer
+from ..._arguments import integer_or_none, integers, positive_integer, text, wrong
 from ..._pictures import import_pyplot
-from ._read_series import read_series
+from .._fit_arguments import checked
+from ._read_series import read_series, read_values
 from .linear_autoregression import LinearAutoregression
 from .mase import mase
 from .rmse import rmse
@@ -30,6 +33,8 @@ class Backtest:
 
     >>> series = np.sin(np.arange(60) * np.pi / 6)
     >>> model = kerazoo.models.StatefulLSTMForecaster(units=(4,))
+    >>> model.compile("adam")
+    >>> history = model.fit(series[:40], verbose=0)
     >>> result = model.backtest(series, horizon=6, start=40, stride=7, verbose=0)
     >>> result.origins, result.forecasts.shape
     ([40, 47, 54], (3, 6, 1))
@@ -38,11 +43,16 @@ class Backtest:
     """
 
     def __init__(self, series, origins, horizon, season_length, by_method):
-        self.series = series
-        self.origins = origins
-        self.horizon = horizon
-        self.season_length = season_length
+        self.series = read_values(series, "series")
+        self.origins = list(integers("origins", origins, minimum=1, maximum=len(self.series)))
+        self.horizon = positive_integer("horizon", horizon)
+        self.season_length = positive_integer("season_length", season_length)
         self.by_method = by_method
+        shape = (len(self.origins), self.horizon, self.series.shape[1])
+        if not isinstance(by_method, dict) or {np.shape(f) for f in by_method.values()} != {shape}:
+            raise wrong(
+                "by_method", f"a dictionary of arrays of shape {shape} by method", by_method
+            )
         self.forecasts = next(iter(by_method.values()))
 
     def scores(self):
@@ -80,8 +90,14 @@ class Backtest:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        plt = import_pyplot()
+        if not isinstance(path, (str, os.PathLike)):
+            raise wrong("path", "a string or a path", path)
+        text("xlabel", xlabel)
+        text("ylabel", ylabel)
         x = np.arange(len(self.series)) if x is None else np.asarray(x)
+        if x.shape != (len(self.series),):
+            raise wrong("x", f"an array of {len(self.series)} times, one a value", x)
+        plt = import_pyplot()
         first = max(0, self.origins[0] - 3 * self.horizon)
         figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
         axes.plot(x[first:], self.series[first:, 0], color="black", lw=1.2, label="observed")
@@ -131,6 +147,12 @@ def _mean(values):
 def roll_origin(model, series, horizon, start, stride, fit_arguments, season_length, verbose):
     """Forecasts `series` from each origin with `model`, or with a copy trained anew there."""
     horizon = positive_integer("horizon", horizon)
+    if integer_or_none(start) is None:
+        wanted = (
+            "a positive integer, how many observations are known at the first origin: for a date "
+            "of a pandas series, `series.index.get_loc(date)`"
+        )
+        raise wrong("start", wanted, start)
     start = positive_integer("start", start)
     stride = positive_integer("stride", stride)
     season_length = positive_integer("season_length", season_length)
@@ -154,6 +176,7 @@ def roll_origin(model, series, horizon, start, stride, fit_arguments, season_len
     known = [values[:origin] for origin in origins]
     refit = None if fit_arguments is None else _Refit(model, fit_arguments)
     by_method = {"forecaster": [], "seasonal naive": [], "linear autoregression": []}
+    verbose = checked(verbose=verbose)["verbose"]
     verbose = 1 if verbose == "auto" else verbose
     progress = keras.utils.Progbar(len(origins), verbose=verbose, unit_name="origin")
     for context in known:
@@ -187,7 +210,10 @@ class _Refit:
 
     def __init__(self, model, fit_arguments):
         if not model.compiled:
-            raise ValueError("`refit` needs a compiled model: call `compile` first.")
+            raise ValueError(
+                "`refit` needs a compiled model: call `compile` first. Received: refit of a model "
+                "without optimizer and loss"
+            )
         self.model = type(model).from_config(model.get_config())
         optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
         model.compile_alike(self.model, optimizer)

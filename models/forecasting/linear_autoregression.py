@@ -1,9 +1,9 @@
 import numpy as np
 
-from ..._arguments import positive_integer
+from ..._arguments import choice, integer_or_none, integers, positive_integer
 from ._read_series import read_series
 from .pack_series import forward_fill
-from .scaling import TRANSFORMS, Scaling
+from .scaling import TRANSFORM_NAMES, Scaling
 
 
 class LinearAutoregression:
@@ -30,17 +30,10 @@ class LinearAutoregression:
     """
 
     def __init__(self, lags, transform=None):
-        if not isinstance(lags, (list, tuple, range)):
+        if integer_or_none(lags) is not None:
             lags = range(1, positive_integer("lags", lags) + 1)
-        if not lags:
-            raise ValueError(f"`lags` must name at least one lag. Received: lags={lags!r}")
-        lags = tuple(positive_integer("lags", lag) for lag in lags)
-        if transform not in TRANSFORMS:
-            raise ValueError(
-                f"`transform` must be one of {tuple(TRANSFORMS)}. Received: transform={transform!r}"
-            )
-        self.lags = lags
-        self.transform = transform
+        self.lags = integers("lags", lags, minimum=1)
+        self.transform = choice("transform", transform, TRANSFORM_NAMES, also=(None,))
         self.coefficients = None
         self._scaler = Scaling(transform, 0)
 
@@ -85,7 +78,7 @@ class LinearAutoregression:
         Returns:
             Array `(horizon, features)`, or a list of them.
         """
-        positive_integer("horizon", horizon)
+        horizon = positive_integer("horizon", horizon)
         if self.coefficients is None:
             raise ValueError("`forecast` needs coefficients: call `fit` first.")
         arrays, single = read_series(context, self.coefficients.shape[1], "context")

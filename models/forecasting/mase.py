@@ -1,6 +1,7 @@
 import numpy as np
 
 from ..._arguments import positive_integer
+from ._read_series import read_values
 
 
 def mase(y_true, y_pred, y_train, season_length=1):
@@ -22,6 +23,7 @@ def mase(y_true, y_pred, y_train, season_length=1):
         Float; with several features, the mean of theirs.
 
     Raises:
+        TypeError: an argument holds no real numbers.
         ValueError: the shapes differ, `y_true` is missing throughout, `y_pred` is not finite, or
             `y_train` has no two values one season apart that differ.
 
@@ -33,9 +35,9 @@ def mase(y_true, y_pred, y_train, season_length=1):
     References:
         Hyndman and Koehler, 2006, Another look at measures of forecast accuracy
     """
-    positive_integer("season_length", season_length)
+    season_length = positive_integer("season_length", season_length)
     y_true, y_pred = columns_alike(y_true, y_pred)
-    y_train = columns(y_train, "y_train")
+    y_train = read_values(y_train, "y_train")
     if y_train.shape[1] != y_true.shape[1]:
         raise ValueError(
             "`y_train` must have as many features as `y_true`. "
@@ -51,24 +53,23 @@ def mase(y_true, y_pred, y_train, season_length=1):
     return float(np.mean(error / np.nanmean(naive, axis=0)))
 
 
-def columns(values, name):
-    """Values as float64 `(time, features)`."""
-    values = np.asarray(values, "float64")
-    if np.isinf(values).any():
-        raise ValueError(f"`{name}` must be finite, with NaN where a value is missing.")
-    return values[:, None] if values.ndim == 1 else values
-
-
 def columns_alike(y_true, y_pred):
     """Both as `(time, features)`, of one shape, and something in them to compare."""
-    y_true, y_pred = columns(y_true, "y_true"), columns(y_pred, "y_pred")
+    y_true, y_pred = read_values(y_true, "y_true"), read_values(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(
             "`y_pred` must have the shape of `y_true`. "
             f"Received: y_true of shape {y_true.shape}, y_pred of shape {y_pred.shape}"
         )
     if not np.isfinite(y_true).any(axis=0).all():
-        raise ValueError("`y_true` must hold an observed value in each feature.")
+        raise ValueError(
+            "`y_true` must hold an observed value in each feature. "
+            f"Received: y_true of shape {y_true.shape} with "
+            f"{np.isfinite(y_true).sum(axis=0).tolist()} observed"
+        )
     if not np.isfinite(y_pred).all():
-        raise ValueError("`y_pred` must be finite: a forecast has no missing values.")
+        raise ValueError(
+            "`y_pred` must be finite: a forecast has no missing values. "
+            f"Received: {np.isnan(y_pred).sum()} of NaN"
+        )
     return y_true, y_pred

@@ -11,6 +11,7 @@ TRANSFORMS = {
     # A prediction below zero means zero: its square would come back positive.
     "sqrt": (np.sqrt, lambda z: np.maximum(z, 0.0) ** 2, 0.0),
 }
+TRANSFORM_NAMES = tuple(name for name in TRANSFORMS if name)
 CLOSED_BELOW = {"sqrt"}
 
 

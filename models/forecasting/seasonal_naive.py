@@ -25,8 +25,7 @@ class SeasonalNaive:
     """
 
     def __init__(self, season_length=1):
-        positive_integer("season_length", season_length)
-        self.season_length = season_length
+        self.season_length = positive_integer("season_length", season_length)
 
     def forecast(self, horizon, context):
         """Forecasts the steps that follow on each context.
@@ -39,7 +38,7 @@ class SeasonalNaive:
         Returns:
             Array `(horizon, features)`, or a list of them.
         """
-        positive_integer("horizon", horizon)
+        horizon = positive_integer("horizon", horizon)
         arrays, single = read_series(context, name="context")
         found = [self._forecast_one(horizon, array) for array in arrays.values()]
         return found[0] if single else found

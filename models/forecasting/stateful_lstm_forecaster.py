@@ -1,18 +1,29 @@
-import numbers
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
-from ..._arguments import positive_integer
+from ..._arguments import (
+    boolean,
+    choice,
+    in_words,
+    integer,
+    integer_or_none,
+    integers,
+    number,
+    positive_integer,
+    wrong,
+)
+from .._fit_arguments import checked, checked_losses, checked_optimizer
 from ._read_series import read_series
 from .backtest import roll_origin
 from .carried_state import CarriedState
 from .pack_series import forward_fill, pack_series
 from .recurrent_network import RecurrentNetwork
 from .rollout import CompiledNetwork
-from .scaling import TRANSFORMS, Scaling, Units, units_of
+from .scaling import TRANSFORM_NAMES, Scaling, Units, units_of
 
 # Rows of one compiled call, and the time steps they are padded to together: these bound memory,
 # not what a caller may pass.
@@ -23,6 +34,25 @@ _EVALUATION_STEPS = 256
 _MOST_ROWS = 32
 # Inputs beyond would overflow, squared in the loss or as they are.
 _LARGEST = {"float16": 6.5e4, "float32": 1e18, "float64": 1e150}
+_OTHER_ARGUMENTS = {
+    "x": "pass the series, one or a list, as the first argument",
+    "y": "it takes series and no targets, as the target of each value is the one that follows",
+    "validation_split": ("pass series of their own, such as the end of each, as `validation_data`"),
+    "sample_weight": "every observed value counts the same; NaN takes one out",
+    "class_weight": "series have no classes",
+}
+_FIT_ARGUMENTS = (
+    "batch_size",
+    "bptt_steps",
+    "epochs",
+    "covariates",
+    "validation_data",
+    "callbacks",
+    "shuffle",
+    "verbose",
+    "initial_epoch",
+    "validation_freq",
+)
 _NO_COVARIATES = "this model has num_covariates=0"
 _NO_DISTRIBUTION = 'it needs another distribution than "point"'
 
@@ -89,11 +119,15 @@ class StatefulLSTMForecaster(keras.Model):
     each feature. Forecasts are float64 NumPy arrays in the series' own units; losses and metrics
     are in the network's.
 
+    `forecast`, `predict`, `warm_up` and `backtest` need a model that was fitted, or whose weights
+    were loaded or set: with the weights that it drew at the beginning they raise an error.
+    `evaluate` gives the loss of those too.
+
     Called on a tensor `(batch, time, num_features)` in the network's units, the model returns its
     one-step predictions of the same shape, from the initial state on.
 
     Raises:
-        ValueError: an argument is not as described here.
+        ValueError: an argument is not as described here, or the model was never fitted.
 
     Example:
 
@@ -128,45 +162,36 @@ class StatefulLSTMForecaster(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        units = tuple(units) if isinstance(units, (list, tuple)) else (units,)
-        if not units:
-            raise ValueError("`units` must name at least one layer's width. Received: units=()")
-        _one_of("initial_state", initial_state, ("zeros", "learned", "noisy"))
-        _one_of("distribution", distribution, ("point",))
-        _one_of("scaling", scaling, ("series", "global", None))
-        _one_of("transform", transform, tuple(TRANSFORMS))
-        _one_of("num_covariates", num_covariates, (0,))
-        _one_of("quantiles", quantiles, (None,))
-        if not (type(seasonal_difference) is int and seasonal_difference == 0):
-            seasonal_difference = positive_integer("seasonal_difference", seasonal_difference)
-        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must be a number in [0, 1). Received: dropout={dropout!r}")
-
-        self.units = tuple(positive_integer("units", width) for width in units)
+        if integer_or_none(num_covariates) != 0:
+            raise wrong("num_covariates", "0: covariates are not available yet", num_covariates)
+        _only_none("quantiles", quantiles, _NO_DISTRIBUTION)
+        self.units = integers("units", units, minimum=1)
         self.num_features = positive_integer("num_features", num_features)
-        self.num_covariates = num_covariates
-        self.initial_state = initial_state
-        self.distribution = distribution
-        self.quantiles = quantiles
-        self.dropout = float(dropout)
-        self.scaling = scaling
-        self.transform = transform
-        self.seasonal_difference = seasonal_difference
+        self.num_covariates = 0
+        self.initial_state = choice("initial_state", initial_state, ("zeros", "learned", "noisy"))
+        self.distribution = choice("distribution", distribution, ("point",))
+        self.quantiles = None
+        self.dropout = number("dropout", dropout, minimum=0, below=1)
+        self.scaling = choice("scaling", scaling, ("series", "global"), also=(None,))
+        self.transform = choice("transform", transform, TRANSFORM_NAMES, also=(None,))
+        self.seasonal_difference = integer("seasonal_difference", seasonal_difference, minimum=0)
 
         self.network = RecurrentNetwork(
             self.units,
             self.num_features,
-            initial_state,
+            self.initial_state,
             self.dropout,
             dtype=self.dtype_policy,
             name="network",
         )
-        self._scaler = Scaling(transform, self.seasonal_difference)
+        self._scaler = Scaling(self.transform, self.seasonal_difference)
         self._largest_input = _LARGEST.get(self.compute_dtype, _LARGEST["float32"])
         self._fit_arguments = None
         self.build((None, None, self.num_features))
         self._carried = CarriedState(self.network.state_widths, self.compute_dtype)
         self._compiled = CompiledNetwork(self.network, self.num_features)
+        # Of the weights as they were drawn, None once they are known to be others.
+        self._first_weights = self._fingerprint()
 
     def build(self, input_shape):
         self.network.build(input_shape)
@@ -191,7 +216,8 @@ class StatefulLSTMForecaster(keras.Model):
             weighted_metrics: The same.
             **kwargs: The other arguments of `keras.Model.compile`.
         """
-        loss = loss or "mse"
+        optimizer = checked_optimizer(optimizer)
+        loss = "mse" if loss is None else checked_losses(loss)
         metrics = [*_as_list(metrics), *_as_list(weighted_metrics)] or None
         super().compile(optimizer=optimizer, loss=loss, weighted_metrics=metrics, **kwargs)
 
@@ -208,7 +234,7 @@ class StatefulLSTMForecaster(keras.Model):
 
     def fit(
         self,
-        series,
+        series=None,
         batch_size=None,
         bptt_steps=48,
         epochs=1,
@@ -219,6 +245,7 @@ class StatefulLSTMForecaster(keras.Model):
         verbose="auto",
         initial_epoch=0,
         validation_freq=1,
+        **kwargs,
     ):
         """Trains on series by truncated backpropagation through time.
 
@@ -244,17 +271,37 @@ class StatefulLSTMForecaster(keras.Model):
             Keras's `History`.
 
         Raises:
-            ValueError, TypeError: an argument is not as described; no weight has changed then.
+            ValueError, TypeError: an argument is not as described, or one of other Keras models,
+                such as `y` or `validation_split`; no weight has changed then.
         """
-        if shuffle:
+        _refuse("fit", kwargs)
+        if hasattr(batch_size, "__array__") and np.ndim(batch_size):
+            raise wrong(
+                "batch_size",
+                f"a positive integer, or None: {_OTHER_ARGUMENTS['y']}",
+                batch_size,
+            )
+        if boolean("shuffle", shuffle):
             raise ValueError(
                 "`shuffle` must be False: chunks follow one another in time, and the state of "
                 f"one begins the next. Received: shuffle={shuffle!r}"
             )
         _only_none("covariates", covariates, _NO_COVARIATES)
         epochs = positive_integer("epochs", epochs)
+        arguments = checked(
+            batch_size=batch_size,
+            bptt_steps=bptt_steps,
+            callbacks=callbacks,
+            verbose=verbose,
+            initial_epoch=initial_epoch,
+            validation_freq=validation_freq,
+        )
+        batch_size, bptt_steps = arguments.pop("batch_size"), arguments.pop("bptt_steps")
         if not self.compiled:
-            raise ValueError("`fit` needs an optimizer and a loss: call `compile` first.")
+            raise ValueError(
+                "`fit` needs an optimizer and a loss: call `compile` first. "
+                "Received: a model that was not compiled"
+            )
         arrays, _ = read_series(series, self.num_features, "series")
         learned = self._learn_scale(arrays)
         data = self._chunks(arrays, batch_size, bptt_steps, learned)
@@ -269,12 +316,10 @@ class StatefulLSTMForecaster(keras.Model):
             data,
             epochs=epochs,
             validation_data=validation_data,
-            callbacks=callbacks,
             shuffle=False,
-            verbose=verbose,
-            initial_epoch=initial_epoch,
-            validation_freq=validation_freq,
+            **arguments,
         )
+        self._first_weights = None
         self._fit_arguments = {
             "batch_size": batch_size,
             "bptt_steps": bptt_steps,
@@ -308,15 +353,18 @@ class StatefulLSTMForecaster(keras.Model):
             The loss, or a list or dict of loss and metrics. No state changes.
         """
         _only_none("covariates", covariates, _NO_COVARIATES)
+        arguments = checked(
+            batch_size=batch_size, verbose=verbose, callbacks=callbacks, return_dict=return_dict
+        )
+        batch_size = arguments.pop("batch_size")
         if not isinstance(kwargs.get("x"), tf.data.Dataset):
+            _refuse("evaluate", {name: value for name, value in kwargs.items() if name != "x"})
             arrays, _ = read_series(kwargs.get("x", series), self.num_features, "series")
             kwargs["x"] = self._chunks(arrays, batch_size, _EVALUATION_STEPS)
         self._carried.begin(False, _rows(kwargs["x"]))
-        return super().evaluate(
-            verbose=verbose, callbacks=callbacks, return_dict=return_dict, **kwargs
-        )
+        return super().evaluate(**arguments, **kwargs)
 
-    def predict(self, series, covariates=None):
+    def predict(self, series, covariates=None, verbose="auto", **kwargs):
         """One-step-ahead predictions, aligned with the series.
 
         Row `t` is the prediction of `series[t]` from all that came before it; the first
@@ -327,11 +375,18 @@ class StatefulLSTMForecaster(keras.Model):
         Args:
             series: One series or a list of them.
             covariates: Only None.
+            verbose: As in Keras; there is no progress to show.
 
         Returns:
             Array `(time, features)` in the series' units, or a list of them. No state changes.
+
+        Raises:
+            ValueError: the model was never fitted, or an argument is not as described.
         """
+        _refuse("predict", kwargs)
+        checked(verbose=verbose)
         _only_none("covariates", covariates, _NO_COVARIATES)
+        self._check_fitted("predict")
         scaled, single = self._read_scaled(series, "series")
         found = []
         for group in _groups(scaled):
@@ -363,11 +418,17 @@ class StatefulLSTMForecaster(keras.Model):
 
         Returns:
             Array `(horizon, features)` in the series' units, or a list of them. No state changes.
+
+        Raises:
+            ValueError: the model was never fitted, or an argument is not as described. Weights
+                that were loaded or set count as fitted.
         """
         horizon = positive_integer("horizon", horizon)
         _only_none("covariates", covariates, _NO_COVARIATES)
         _only_none("num_samples", num_samples, _NO_DISTRIBUTION)
         _only_none("quantiles", quantiles, _NO_DISTRIBUTION)
+        integer("seed", seed, also=(None,))
+        self._check_fitted("forecast")
         scaled, single = self._read_scaled(context, "context")
         by_xla = self.compiled and self.jit_compile
         found = []
@@ -389,6 +450,7 @@ class StatefulLSTMForecaster(keras.Model):
             A `ForecasterState`; its `prediction` is the forecast of the next step. With
             scaling="series" it keeps the context's scale from here on.
         """
+        self._check_fitted("warm_up")
         scaled, single = self._read_scaled(context, "context")
         inputs = [forward_fill(one.z) for one in scaled]
         z, recurrent = self._compiled.warm_up(inputs)
@@ -411,6 +473,8 @@ class StatefulLSTMForecaster(keras.Model):
             The prediction of the next observation, `(features,)` or `(series, features)`, and the
             state after `x`.
         """
+        if not isinstance(state, ForecasterState):
+            raise wrong("state", "what `warm_up` or `step` returned", state)
         y = self._scaler.check_and_transform(self._read_step(x, len(state.last)), "x")
         observed, history = state.observed, state.history
         difference = y
@@ -450,21 +514,34 @@ class StatefulLSTMForecaster(keras.Model):
 
         Returns:
             A `Backtest` with `.table()`, `.plot(path)` and `.forecasts`.
+
+        Raises:
+            ValueError: an argument is not as described; without `refit`, the model was never
+                fitted.
         """
-        if not isinstance(refit, (bool, dict)):
-            raise ValueError(f"`refit` must be True, False or a dict. Received: refit={refit!r}")
-        if refit is True and self._fit_arguments is None:
+        if isinstance(refit, dict):
+            if not set(refit) <= set(_FIT_ARGUMENTS):
+                wanted = f"True, False or a dictionary of arguments of `fit`: {_FIT_ARGUMENTS}"
+                raise wrong("refit", wanted, refit)
+            fit_arguments = refit
+        elif not boolean("refit", refit):
+            fit_arguments = None
+            self._check_fitted("backtest")
+        elif self._fit_arguments is None:
             raise ValueError(
                 "`refit=True` repeats the arguments of the last `fit`, and this model has had "
-                "none: call `fit` first, or pass them, e.g. refit={'epochs': 100}."
+                "none: call `fit` first, or pass them, e.g. refit={'epochs': 100}. "
+                "Received: refit=True"
             )
+        else:
+            fit_arguments = self._fit_arguments
         return roll_origin(
             self,
             series,
             horizon,
             start,
             stride=stride,
-            fit_arguments=self._fit_arguments if refit is True else refit or None,
+            fit_arguments=fit_arguments,
             season_length=season_length,
             verbose=verbose,
         )
@@ -514,7 +591,10 @@ class StatefulLSTMForecaster(keras.Model):
         if learned is not None:
             return learned
         if self._scale_is_unknown():
-            raise ValueError('With scaling="global" the scale is learned in `fit`: call it first.')
+            raise ValueError(
+                'With scaling="global" the scale is learned in `fit`: call it first. '
+                "Received: a model whose scale is unknown"
+            )
         return Units(self.location.numpy(), self.scale.numpy())
 
     def _learn_scale(self, arrays):
@@ -532,6 +612,19 @@ class StatefulLSTMForecaster(keras.Model):
         z = (differences - units.location) / units.scale
         self._check_range(z, name)
         return _Scaled(z, y, units)
+
+    def _fingerprint(self):
+        weights = self.network.trainable_variables
+        return hash(b"".join(ops.convert_to_numpy(weight).tobytes() for weight in weights))
+
+    def _check_fitted(self, method):
+        """Weights that are still the ones drawn at the beginning forecast nothing."""
+        if self._first_weights is not None and self._first_weights == self._fingerprint():
+            raise ValueError(
+                f"`{method}` needs a fitted model: call `fit` first, or load the weights of one. "
+                "Received: a model whose weights are still the random ones it began with"
+            )
+        self._first_weights = None
 
     def _check_range(self, z, name):
         largest = np.nanmax(np.abs(z), initial=0.0)
@@ -552,13 +645,16 @@ class StatefulLSTMForecaster(keras.Model):
             shapes.append((series,))
         if expected == (1, 1):
             shapes.append(())
-        array = np.asarray(x)
+        wanted = (
+            f"a finite number, or NaN where it is missing, for each of {series} series and "
+            f"{self.num_features} features, as an array {expected}"
+        )
+        try:
+            array = np.asarray(x)
+        except ValueError as error:
+            raise wrong("x", wanted, x) from error
         if array.dtype.kind not in "iuf" or array.shape not in shapes or np.isinf(array).any():
-            raise ValueError(
-                f"`x` must hold a finite number, or NaN where it is missing, for each of {series} "
-                f"series and {self.num_features} features, as an array {expected}. "
-                f"Received: x of dtype {array.dtype} and shape {array.shape}"
-            )
+            raise wrong("x", wanted, x)
         return array.astype("float64").reshape(expected)
 
     def _read_scaled(self, series, name):
@@ -567,7 +663,6 @@ class StatefulLSTMForecaster(keras.Model):
 
     def _chunks(self, arrays, batch_size, bptt_steps, learned=None):
         """A dataset of chunks, `({"x", "reset"}, y, weight)`, each a batch of its own."""
-        positive_integer("bptt_steps", bptt_steps)
         scaled = [self._scale(array, name, learned).z for name, array in arrays.items()]
         rows = min(len(scaled), _MOST_ROWS) if batch_size is None else batch_size
         # No chunk needs to be longer than the longest series.
@@ -628,13 +723,16 @@ def _as_list(value):
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
+def _refuse(method, kwargs):
+    """Says of an argument that other Keras models take what to pass here instead."""
+    for name, value in kwargs.items():
+        advice = _OTHER_ARGUMENTS.get(name, f"see the arguments of `{method}`")
+        raise TypeError(
+            f"`{name}` is no argument of a forecaster's `{method}`: {advice}. "
+            f"Received: {name}={in_words(value)}"
+        )
 
 
 def _only_none(name, value, reason):
     if value is not None:
-        raise ValueError(
-            f"`{name}` must be None: {reason}. Received: {name} of type {type(value).__name__}"
-        )
+        raise ValueError(f"`{name}` must be None: {reason}. Received: {name}={in_words(value)}")

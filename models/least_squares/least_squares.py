@@ -3,13 +3,27 @@ import warnings
 import keras
 import tensorflow as tf
 
+from ..._arguments import built_model
 from ...optimizers import LevenbergMarquardt
 from ...optimizers.levenberg_marquardt.failures import BATCHES, DATA, MIXING
 from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
 from ...optimizers.levenberg_marquardt.objective import Objective
-from ...optimizers.levenberg_marquardt.output_curvature import DIAGONAL, curvature_form
+from ...optimizers.levenberg_marquardt.output_curvature import (
+    DIAGONAL,
+    ELEMENTWISE,
+    curvature_form,
+)
 from ...optimizers.levenberg_marquardt.replicas import Replicas
-from .batches import are_arrays, check_lengths, hold_out, one_batch, with_batch_size
+from .._fit_arguments import checked, checked_losses, checked_optimizer
+from .batches import (
+    are_arrays,
+    check_lengths,
+    check_target,
+    check_weights,
+    hold_out,
+    one_batch,
+    with_batch_size,
+)
 from .network_checks import (
     build_all,
     check_examples_are_apart,
@@ -71,9 +85,9 @@ class LeastSquares(keras.Model):
 
     Raises:
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
-            layers, no trainable weight, a loss that is not smooth. In `fit`: NaN or Inf in a
-            batch, a loss that is not finite, layers that mix examples, workers with different
-            batches.
+            layers, no trainable weight, a loss that is not smooth. In `fit`: targets of another
+            shape than the outputs (a last axis of one may be missing), NaN or Inf in a batch, a
+            loss that is not finite, layers that mix examples, workers with different batches.
         RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:
@@ -91,13 +105,9 @@ class LeastSquares(keras.Model):
     """
 
     def __init__(self, model, **kwargs):
+        built_model("model", model)
         # The network's own precision: in another, inputs would be cast twice.
-        super().__init__(**{"dtype": getattr(model, "dtype_policy", None), **kwargs})
-        if not isinstance(model, keras.Model) or not model.built:
-            raise ValueError(
-                "`model` must be a built Keras model: give it a `keras.Input`, or call it once on "
-                f"a batch. Received: model={model!r}"
-            )
+        super().__init__(**{"dtype": model.dtype_policy, **kwargs})
         self.model = model
         self.built = True
         self._whole_batch = False
@@ -119,9 +129,21 @@ class LeastSquares(keras.Model):
         return self.model(inputs, training=training)
 
     def compile(self, optimizer=None, loss="mse", loss_weights=None, metrics=None, **kwargs):
-        """As in Keras; `optimizer` is a new `LevenbergMarquardt` and `loss` "mse" by default."""
-        if optimizer is None:
+        """Sets optimizer, loss and metrics, as `keras.Model.compile` does.
+
+        Args:
+            optimizer: A Keras optimizer or its name. Default None, and "levenberg_marquardt": a
+                new `kerazoo.optimizers.LevenbergMarquardt()`.
+            loss: A Keras loss, its name or a function; with several outputs a list or dictionary
+                of them. It must be smooth for Levenberg-Marquardt. Default "mse".
+            loss_weights: A number for each output, as in Keras.
+            metrics: Keras metrics or their names, as in Keras.
+            **kwargs: The other arguments of `keras.Model.compile`.
+        """
+        if optimizer is None or optimizer == "levenberg_marquardt":
             optimizer = LevenbergMarquardt()
+        optimizer = checked_optimizer(optimizer)
+        checked_losses(loss)
         named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
         if not isinstance(optimizer, LevenbergMarquardt):
             super().compile(optimizer=optimizer, **named)
@@ -168,18 +190,39 @@ class LeastSquares(keras.Model):
         validation_batch_size=None,
         validation_freq=1,
     ):
-        """As in Keras, but arrays without `batch_size` are one batch for Levenberg-Marquardt."""
+        """Trains as `keras.Model.fit` does, and takes the same arguments.
+
+        For Levenberg-Marquardt, arrays without `batch_size` are one batch, the whole data set:
+        `epochs` then counts its steps, and `fit` stops once it has converged.
+        """
+        checked(x=x, validation_data=validation_data)
+        arguments = checked(
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
         fit = super().fit
         if self._is_second_order():
+            check_weights(sample_weight)
             whole = y is not None and batch_size is None and steps_per_epoch is None
             whole = whole and are_arrays((x, y, sample_weight))
             if whole:
                 check_lengths(x, y, sample_weight)
                 if validation_split and validation_data is None:
-                    arrays, validation_data = hold_out((x, y, sample_weight), validation_split)
-                    (x, y, sample_weight), validation_split = arrays, 0.0
+                    arrays = x, y, sample_weight
+                    arrays, validation_data = hold_out(arrays, arguments["validation_split"])
+                    (x, y, sample_weight), arguments["validation_split"] = arrays, 0.0
                 x, y, sample_weight = one_batch(x, y, sample_weight), None, None
-                steps_per_epoch, shuffle = 1, False
+                arguments.update(steps_per_epoch=1, shuffle=False)
             if whole != self._whole_batch:
                 self._whole_batch = whole
                 self.train_function = None
@@ -187,33 +230,77 @@ class LeastSquares(keras.Model):
             self.optimizer.converged.assign(0)
             self._steps_before = int(self.optimizer.iterations.numpy())
             x, examples = with_batch_size(x)
-            self.optimizer.examples_expected = batch_size or examples
+            self.optimizer.examples_expected = arguments["batch_size"] or examples
             self._announces = bool(verbose)
             fit = self._alone(fit)
         return fit(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
+            x=x, y=y, sample_weight=sample_weight, validation_data=validation_data, **arguments
         )
 
-    def evaluate(self, *args, **kwargs):
-        return self._alone(super().evaluate)(*args, **kwargs)
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Loss and metrics of the network as it is, with `training=False`.
 
-    def predict(self, *args, **kwargs):
-        return self._alone(super().predict)(*args, **kwargs)
+        Args:
+            x: Inputs as `fit` takes them: an array or a structure of arrays, or a
+                `tf.data.Dataset`, `PyDataset` or generator of `(x, y)` or `(x, y, sample_weight)`.
+            y: Targets, shaped like the outputs; a last axis of one may be missing. With a sparse
+                cross-entropy class indices, without the outputs' last axis.
+            batch_size: Positive integer. None is 32, not the whole data set as in `fit`: it
+                changes the speed and the memory, and no result but for rounding.
+            verbose: "auto", 0, 1 or 2.
+            sample_weight: Weights of the examples, (examples,), or of each step of theirs.
+            steps: Positive integer, the batches to take from an endless data set. None: all.
+            callbacks: List of Keras callbacks.
+            return_dict: Whether to return a dictionary by name instead of a list.
+            **kwargs: How Keras's own `fit` hands over its validation data.
+
+        Returns:
+            The loss, regularizers included, or a list or dictionary of loss and metrics.
+        """
+        arguments = checked(
+            x=x,
+            batch_size=batch_size,
+            verbose=verbose,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+        )
+        evaluate = self._alone(super().evaluate)
+        return evaluate(y=y, sample_weight=sample_weight, **arguments, **kwargs)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """The network's outputs with `training=False`, as NumPy arrays.
+
+        Args:
+            x: Inputs as `fit` takes them, without targets.
+            batch_size: Positive integer. None is 32: it changes the speed and the memory only.
+            verbose: "auto", 0, 1 or 2.
+            steps: Positive integer, the batches to take from an endless data set. None: all.
+            callbacks: List of Keras callbacks.
+
+        Returns:
+            What `.model.predict` gives: an array (examples, ...) or a structure of them.
+        """
+        arguments = checked(
+            x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
+        )
+        return self._alone(super().predict)(**arguments)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if self._is_second_order():
+            self._check_targets(y, y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training=training)
 
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
@@ -357,8 +444,30 @@ class LeastSquares(keras.Model):
                 stacklevel=3,
             )
 
+    def _check_targets(self, y, y_pred):
+        """Refuses targets that the loss would broadcast, which compares each with other outputs."""
+        outputs = keras.tree.flatten(y_pred)
+        if isinstance(y, dict):
+            names = sorted(y_pred) if isinstance(y_pred, dict) else self.output_names
+            targets = [y.get(name) for name in names or ()]
+        else:
+            targets = keras.tree.flatten(y)
+        if len(targets) != len(outputs):
+            return  # Keras says what does not fit together.
+        for loss, target, output in zip(
+            self._loss_of_each_output(y_pred), targets, outputs, strict=True
+        ):
+            if loss is not None and target is not None:
+                check_target(target, output, curvature_form(loss) in ELEMENTWISE)
+
     def _curvature_forms(self, structure):
         """The form of each output's loss, in the order of the flattened outputs."""
+        # An output without a loss has zero curvature, which any form finds.
+        losses = self._loss_of_each_output(structure)
+        return [DIAGONAL if loss is None else curvature_form(loss) for loss in losses]
+
+    def _loss_of_each_output(self, structure):
+        """Each output's loss as it was given, in the order of the flattened outputs."""
         loss = self._loss_argument
         if isinstance(loss, dict):
             names = structure if isinstance(structure, dict) else self.output_names
@@ -374,5 +483,4 @@ class LeastSquares(keras.Model):
                 "`loss` must be one for all outputs of the model, or have one entry an output. "
                 f"Received: loss={loss} for {len(keras.tree.flatten(structure))} outputs"
             )
-        # An output without a loss has zero curvature, which any form finds.
-        return [DIAGONAL if one is None else curvature_form(one) for one in losses]
+        return losses

@@ -1,5 +1,5 @@
+from ..._arguments import fraction
 from ._paired_weights import paired
-from ._rollout import fraction
 
 
 def soft_update(target, online, tau=0.005):
@@ -9,22 +9,25 @@ def soft_update(target, online, tau=0.005):
 
     in one compiled call. `tau` is the share of the online network, as in Stable-Baselines3 and
     TF-Agents; the momentum of Keras's `use_ema` is `1 - tau`. What is not trainable in `online` at
-    the first call, such as the statistics of `BatchNormalization`, is copied. The seeds of random
-    layers stay as they are, and so does the state of a stateful RNN: neither is a weight.
+    the first call, such as the statistics of `BatchNormalization`, is copied. What layers derive
+    from their weights, as `Normalization` does, is computed anew, but not inside a `tf.function`.
+    The seeds of random layers stay as they are, and so does the state of a stateful RNN: neither is
+    a weight.
 
     `TargetNetwork` makes the copy, keeps the period, and has a callback for `fit`.
 
     Args:
         target: Built Keras layer or model, whose weights change.
-        online: Built Keras layer or model with the same weights in the same order.
+        online: Built Keras layer or model with the same weights, held by the same attributes, or if
+            those differ in the same order.
         tau: Number from 0 to 1. Default 0.005.
 
     Raises:
         TypeError: one of the two is no Keras layer.
         ValueError: `tau` is not from 0 to 1, one of the two is not built, they differ in their
-            weights or share some, a weight of `online` is not finite, or `target` has weights of
-            half precision, which small steps do not move: use `TargetNetwork`. Nothing has
-            changed then.
+            weights or share some, have layers of the same names in another order, a weight of
+            `online` is not finite, or `target` has weights of half precision, which small steps do
+            not move: use `TargetNetwork`. Nothing has changed then.
 
     Example:
 
@@ -42,9 +45,7 @@ def soft_update(target, online, tau=0.005):
     """
     tau = fraction("tau", tau)
     pairs = paired(target, online)
-    if tau == 1:
-        return pairs.copy()
-    if pairs.half_precision:
+    if pairs.half_precision and tau < 1:
         raise ValueError(
             "`target` must have weights of float32 or float64: in half precision a small step "
             "rounds to none. `TargetNetwork` keeps them in float32 beside. "

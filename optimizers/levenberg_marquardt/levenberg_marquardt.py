@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..._arguments import boolean, choice, in_words, number, positive_integer, text
 from .conjugate_gradients import ConjugateGradients
 from .convergence import is_stationary
 from .damping_rules import RULES, DampingState
@@ -127,6 +128,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         name: String.
 
     Raises:
+        TypeError: An argument of Keras's other optimizers, such as `learning_rate`.
         ValueError: An argument is none of the above; in a plain model's `fit`, which has no
             Jacobian to give; when compiled for other variables than before; a step that would need
             too much memory.
@@ -168,51 +170,33 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         cg_tolerance=1e-4,
         momentum=0.0,
         name="levenberg_marquardt",
+        **kwargs,
     ):
-        super().__init__(learning_rate=1.0, name=name)
-        _check_choice("damping_rule", damping_rule, ("auto", *RULES))
-        _check_choice("scaling", scaling, tuple(SCALINGS))
-        _check_choice("solver", solver, ("auto", "cholesky", "qr", "dual", "cg"))
-        _check_choice("geodesic_acceleration", geodesic_acceleration, (True, False))
-        if geodesic_acceleration and solver in ("dual", "cg"):
+        _refuse(kwargs)
+        super().__init__(learning_rate=1.0, name=text("name", name, also=(None,)))
+        self.damping_rule = choice("damping_rule", damping_rule, ("auto", *RULES))
+        self.initial_damping = number("initial_damping", initial_damping, above=0, also=("auto",))
+        self.scaling = choice("scaling", scaling, SCALINGS)
+        self.solver = choice("solver", solver, ("auto", "cholesky", "qr", "dual", "cg"))
+        self.max_attempts = positive_integer("max_attempts", max_attempts)
+        self.geodesic_acceleration = boolean("geodesic_acceleration", geodesic_acceleration)
+        self.polish = boolean("polish", polish, also=("auto",))
+        self.ftol = number("ftol", ftol, minimum=0, also=("auto",))
+        self.xtol = number("xtol", xtol, minimum=0, also=("auto",))
+        self.gtol = number("gtol", gtol, minimum=0, also=("auto",))
+        self.jacobian_rows = positive_integer("jacobian_rows", jacobian_rows, also=("auto",))
+        self.cg_tolerance = number("cg_tolerance", cg_tolerance, above=0)
+        self.momentum = number("momentum", momentum, minimum=0, below=1)
+        if self.geodesic_acceleration and solver in ("dual", "cg"):
             raise ValueError(
                 "`geodesic_acceleration` needs solver 'cholesky' or 'qr'. "
                 f"Received: geodesic_acceleration=True, solver={solver!r}"
             )
-        _check_choice("polish", polish, ("auto", True, False))
-        _check_number("initial_damping", initial_damping, above=0)
-        for tolerance, value in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol)):
-            _check_number(tolerance, value, least=0)
-        _check_number("cg_tolerance", cg_tolerance, above=0)
-        if (
-            isinstance(momentum, bool)
-            or not isinstance(momentum, (int, float))
-            or not 0 <= momentum < 1
-        ):
-            raise ValueError(
-                f"`momentum` must be a number from 0 to below 1. Received: momentum={momentum!r}"
-            )
-        if momentum and (geodesic_acceleration or solver in ("cholesky", "qr")):
+        if self.momentum and (self.geodesic_acceleration or solver in ("cholesky", "qr")):
             raise ValueError(
                 "`momentum` needs solver 'dual' or 'cg', without geodesic acceleration. "
                 f"Received: momentum={momentum}, solver={solver!r}"
             )
-        _check_integer("max_attempts", max_attempts)
-        if jacobian_rows != "auto":
-            _check_integer("jacobian_rows", jacobian_rows)
-        self.damping_rule = damping_rule
-        self.initial_damping = initial_damping
-        self.scaling = scaling
-        self.solver = solver
-        self.max_attempts = max_attempts
-        self.geodesic_acceleration = geodesic_acceleration
-        self.polish = polish
-        self.ftol = ftol
-        self.xtol = xtol
-        self.gtol = gtol
-        self.jacobian_rows = jacobian_rows
-        self.cg_tolerance = cg_tolerance
-        self.momentum = momentum
         # Which solver the last traced step took, and why, in words.
         self.choice = None
         # What it is chosen for where the graph does not know the size of a batch.
@@ -491,20 +475,16 @@ def _all_finite(tensor):
     return tf.reduce_all(tf.math.is_finite(tensor))
 
 
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
-
-
-def _check_number(name, value, above=None, least=None):
-    if value == "auto":
-        return
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (value > above if above is not None else value >= least):
-        bound = f"greater than {above}" if above is not None else f"at least {least}"
-        raise ValueError(f"`{name}` must be 'auto' or a number {bound}. Received: {name}={value!r}")
-
-
-def _check_integer(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+def _refuse(kwargs):
+    """What `keras.optimizers.Optimizer` takes, and this optimizer does not."""
+    for name, value in kwargs.items():
+        advice = "see the arguments that it takes"
+        if name == "learning_rate":
+            advice = (
+                "the damping decides how long a step is. Leave `learning_rate` out, or pass "
+                "`initial_damping`: the larger, the shorter the first steps"
+            )
+        raise TypeError(
+            f"`{name}` is no argument of LevenbergMarquardt: {advice}. "
+            f"Received: {name}={in_words(value)}"
+        )

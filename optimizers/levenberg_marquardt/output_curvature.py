@@ -33,6 +33,8 @@ QUADRATIC, DIAGONAL, BERNOULLI, SOFTMAX, MULTINOMIAL, DENSE = (
     "multinomial",
     "dense",
 )
+# Forms of losses that compare each output with a target of its own.
+ELEMENTWISE = (QUADRATIC, DIAGONAL, BERNOULLI)
 _DIAGONAL_LOSSES = (
     losses.Huber,
     losses.LogCosh,

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 import pytest
+from backends import to_numpy
 from keras import layers
+from scipy import optimize
 from scipy.special import expit, softmax
 
 from kerazoo.initializers import initialize_output_bias
@@ -42,6 +44,27 @@ CASES = {
     "mse through tanh": (1, "tanh", "mse", RARE - 0.5),
     "mae": (1, None, "mae", MONEY),
     "poisson": (1, "exponential", "poisson", MONEY),
+    "focal": (1, "sigmoid", "binary_focal_crossentropy", RARE),
+    "balanced focal logits": (
+        3,
+        None,
+        keras.losses.BinaryFocalCrossentropy(
+            apply_class_balancing=True, alpha=0.7, gamma=0.5, from_logits=True
+        ),
+        ONE_HOT,
+    ),
+    "focal of classes": (
+        3,
+        "softmax",
+        keras.losses.CategoricalFocalCrossentropy([0.2, 0.5, 0.3], label_smoothing=0.1),
+        ONE_HOT,
+    ),
+    "focal class logits": (
+        3,
+        None,
+        keras.losses.CategoricalFocalCrossentropy(gamma=4.0, from_logits=True),
+        ONE_HOT,
+    ),
     "poisson without activation": (1, None, "poisson", MONEY),
 }
 
@@ -51,15 +74,15 @@ def test_no_other_constant_has_a_lower_loss(case):
     """Moving the bias either way raises the compiled loss."""
     units, activation, loss, y = CASES[case]
     model = network(units, activation)
-    model.compile("sgd", loss)
+    model.compile("sgd", loss, run_eagerly=True)
     initialize_output_bias(model, y, smoothing=0)
     head = model.get_layer("head")
     np.testing.assert_array_equal(head.kernel, np.zeros((8, units)))
-    best, lowest = head.bias.numpy(), model.evaluate(X, y, verbose=0)
+    best, lowest = to_numpy(head.bias), model.evaluate(X, y, 400, verbose=0)
     for unit in range(units):
         for step in (0.05, -0.05):
             head.bias.assign(best + step * max(1, abs(best[unit])) * np.eye(units)[unit])
-            assert model.evaluate(X, y, verbose=0) > lowest
+            assert model.evaluate(X, y, 400, verbose=0) > lowest
 
 
 def test_first_loss_is_the_entropy_of_the_base_rate():
@@ -83,10 +106,56 @@ def test_report():
 
 def test_kernel_is_kept_if_asked():
     model = network(1, "sigmoid")
-    before = model.get_layer("head").kernel.numpy()
+    before = to_numpy(model.get_layer("head").kernel)
     (row,) = initialize_output_bias(model, RARE, "binary_crossentropy", zero_kernel=False)
     np.testing.assert_array_equal(model.get_layer("head").kernel, before)
     assert not row.kernel_zeroed
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_focal_minimum_is_that_of_brute_force(gamma, balanced, focal_heads):
+    """Minimise Keras's own losses over a constant; at gamma 0 it is the base rate."""
+    binary, classes = focal_heads
+    loss = keras.losses.BinaryFocalCrossentropy(apply_class_balancing=balanced, gamma=gamma)
+    (row,) = initialize_output_bias(binary, RARE, loss, smoothing=0)
+
+    def value(bias):
+        return float(loss(RARE, np.full_like(RARE, expit(bias))))
+
+    found = optimize.minimize_scalar(value, bounds=(-8, 4), method="bounded")
+    assert value(row.bias[0]) <= found.fun * (1 + 1e-6)
+    assert row.bias[0] == pytest.approx(found.x, abs=0.02)
+    if gamma == 0 and not balanced:
+        assert row.prediction[0] == pytest.approx(RARE.mean(), rel=1e-6)
+
+    loss = keras.losses.CategoricalFocalCrossentropy([0.2, 0.5, 0.3], gamma=gamma)
+    (row,) = initialize_output_bias(classes, ONE_HOT, loss, smoothing=0)
+    assert sum(row.prediction) == pytest.approx(1)
+    rates = ONE_HOT.mean(axis=0) * [0.2, 0.5, 0.3]
+
+    def of_classes(bias):
+        p = softmax(bias)
+        return np.sum(rates * (1 - p) ** gamma * -np.log(p))
+
+    found = optimize.minimize(of_classes, np.zeros(3), method="BFGS", options={"gtol": 1e-9})
+    assert of_classes(row.bias) == pytest.approx(found.fun, rel=1e-8)
+    at_bias = np.tile(softmax(row.bias), (400, 1))
+    assert float(loss(ONE_HOT, at_bias)) == pytest.approx(found.fun, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def focal_heads():
+    return network(1, "sigmoid"), network(3, "softmax")
+
+
+def test_focal_targets_between_0_and_1_are_refused():
+    loss = keras.losses.BinaryFocalCrossentropy()
+    with pytest.raises(ValueError, match="`y` must be 0 or 1"):
+        initialize_output_bias(network(1, "sigmoid"), np.full((4, 1), 0.3), loss)
+    loss = keras.losses.BinaryFocalCrossentropy(label_smoothing=0.1)
+    with pytest.raises(ValueError, match="`label_smoothing` 0"):
+        initialize_output_bias(network(1, "sigmoid"), RARE, loss)
 
 
 def test_a_name_without_activation_means_logits():
@@ -119,7 +188,7 @@ def test_activations_apart_and_nested_models(tail):
         x = layer(x)
     model = keras.Model(inputs, x)
     initialize_output_bias(model, ONE_HOT, "categorical_crossentropy", smoothing=0)
-    np.testing.assert_allclose(model(X[:1])[0], ONE_HOT.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(model(X[:1]))[0], ONE_HOT.mean(axis=0), rtol=1e-5)
 
 
 def test_pixels_and_steps():
@@ -157,6 +226,139 @@ def test_several_outputs(y, loss):
     assert amount.bias[0] == pytest.approx(MONEY.mean(), rel=1e-5)
 
 
+def test_pairing_is_that_of_compile_and_fit():
+    """Every structure that Keras takes gives each output its own mean."""
+    inputs = keras.Input((5,))
+    z, a = layers.Dense(1, name="z")(inputs), layers.Dense(2, name="a")(inputs)
+    y_z, y_a = MONEY[:, 0], ONE_HOT[:, :2]
+    by_name = {"a": y_a, "z": y_z}
+    for outputs, y, loss in (
+        ([z, a], [y_z, y_a], "mse"),
+        ([z, a], by_name, "mse"),
+        ([z, a], by_name, ["mse", "mse"]),
+        ([z, a], (y_z, y_a), {"a": "mse", "z": "mse"}),
+        ({"z": z, "a": a}, by_name, {"a": "mse", "z": "mse"}),
+        ({"b": z, "a": a}, {"b": y_z, "a": y_a}, "mse"),
+        ({"in": {"z": z}, "out": [a]}, {"in": {"z": y_z}, "out": [y_a]}, "mse"),
+        (z, y_z, {"z": "mse"}),
+        ([z], [y_z], ["mse"]),
+        (z, MONEY[:, 0].tolist(), "mse"),
+    ):
+        model = keras.Model(inputs, outputs)
+        for compiled in (False, True):
+            if compiled:
+                model.compile(loss=loss)
+            rows = initialize_output_bias(model, y, None if compiled else loss)
+            found = {row.layer: row.prediction for row in rows}
+            np.testing.assert_allclose(found["z"], y_z.mean(), rtol=1e-5)
+            if len(model.outputs) > 1:
+                np.testing.assert_allclose(found["a"], y_a.mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "message"),
+    [
+        ([RARE], "mse", "must match the model's outputs"),
+        ([RARE, MONEY], ["mse"], "must match the model's outputs"),
+        ({"fraud": RARE, "amounts": MONEY}, "mse", "`y` must name outputs"),
+        ([RARE, MONEY], {"amounts": "mse"}, "`loss` must name outputs"),
+    ],
+)
+def test_what_does_not_match_the_outputs_is_refused(y, loss, message):
+    with pytest.raises(ValueError, match=message):
+        initialize_output_bias(two_outputs(), y, loss)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return tuple(keras.tree.map_structure(lambda a: a[100 * i :][:100], self.arrays))
+
+
+class Endless(Batches):
+    num_batches = None
+
+
+def test_targets_and_weights_of_a_data_set():
+    """All batches are read."""
+    weights = RNG.uniform(size=400).astype("float32")
+    expected = np.average(MONEY[:, 0], weights=weights)
+    data = [Batches(X, MONEY, weights)]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        examples = tf.data.Dataset.from_tensor_slices((X, MONEY[:, 0], weights))
+        data += [examples, examples.batch(90)]
+        with pytest.raises(ValueError, match="`y` must be finite"):
+            initialize_output_bias(network(1), examples.repeat(), "mse")
+    if keras.backend.backend() == "torch":
+        import torch
+
+        tensors = [torch.as_tensor(array) for array in (X, MONEY, weights)]
+        examples = torch.utils.data.TensorDataset(*tensors)
+        data += [torch.utils.data.DataLoader(examples, batch_size=90)]
+    for y in data:
+        (row,) = initialize_output_bias(network(1), y, "mse")
+        assert row.bias[0] == pytest.approx(expected, rel=1e-5)
+    by_output = Batches(X, {"amount": MONEY, "fraud": RARE})
+    _, amount = initialize_output_bias(two_outputs(), by_output, "mse", smoothing=0)
+    assert amount.bias[0] == pytest.approx(MONEY.mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="`sample_weight` must be None"):
+        initialize_output_bias(network(1), by_output, "mse", sample_weight=weights)
+    with pytest.raises(ValueError, match=r"`y` must give `\(inputs, targets\)`"):
+        initialize_output_bias(network(1), Batches(X), "mse")
+    with pytest.raises(ValueError, match="`y` must be finite"):
+        initialize_output_bias(network(1), Endless(X, MONEY), "mse")
+    with pytest.raises(ValueError, match="`y` must not be a generator"):
+        initialize_output_bias(network(1), iter([MONEY]), "mse")
+
+
+def test_a_kernel_that_another_layer_has_is_not_zeroed():
+    class Tied(layers.Layer):
+        def __init__(self, source):
+            super().__init__()
+            self.source = source
+
+        def build(self, _):
+            self.kernel = self.source.kernel
+
+        def call(self, x):
+            return x @ self.kernel
+
+    inputs = keras.Input((5,))
+    head = layers.Dense(5, name="head")
+    outputs = head(inputs)
+    model = keras.Model(inputs, [outputs, Tied(head)(inputs)])
+    before = model.get_weights()
+    y = {"head": RNG.normal(size=(9, 5))}
+    with pytest.raises(ValueError, match="Pass `zero_kernel=False`"):
+        initialize_output_bias(model, y, {"head": "mse"})
+    np.testing.assert_equal(model.get_weights(), before)
+    initialize_output_bias(model, y, {"head": "mse"}, zero_kernel=False)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_only_the_last_bias_and_kernel_change():
+    model = network(1)
+    model.compile("adam", "mse")
+    head = model.get_layer("head")
+    others = [
+        v
+        for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        if v is not head.kernel and v is not head.bias
+    ]
+    before, metrics = [to_numpy(v) for v in others], len(model.metrics)
+    initialize_output_bias(model, MONEY)
+    np.testing.assert_equal([to_numpy(v) for v in others], before)
+    assert len(model.metrics) == metrics
+
+
 def test_an_output_without_loss_stays():
     model = two_outputs()
     before = model.get_layer("fraud").get_weights()
@@ -184,6 +386,8 @@ def shared_head():
         (subclassed, {"loss": "mse"}, "functional or sequential model that is built"),
         (lambda: network(1), {}, "`loss` is needed"),
         (lambda: network(1), {"loss": "hinge"}, "`loss` must be one"),
+        (lambda: network(1), {"loss": "mse", "zero_kernel": 1}, "`zero_kernel` must be"),
+        (lambda: network(1), {"loss": "mse", "smoothing": np.nan}, "`smoothing` must be"),
         (lambda: network(1, use_bias=False), {"loss": "mse"}, "a kernel and a bias"),
         (lambda: network(1, "gelu"), {"loss": "mse"}, "at most one activation"),
         (lambda: network(1, "sigmoid"), {"loss": "mse"}, "cannot give the best"),
@@ -236,7 +440,7 @@ def test_outputs_in_a_dict_go_by_its_keys(single):
     model = keras.Model(inputs, outputs)
     model.compile("adam", dict.fromkeys(outputs, "mse"))
     initialize_output_bias(model, y)
-    found = model(np.ones((1, 3)))
+    found = {k: to_numpy(v) for k, v in model(np.ones((1, 3))).items()}
     np.testing.assert_allclose(found["zeta"], [[2, 5]])
     if not single:
         np.testing.assert_allclose(found["alpha"], [[8]])
@@ -254,7 +458,7 @@ def test_one_hot_rows_are_no_labels():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
     initialize_output_bias(model, np.array([[0], [2]]))
-    before = model.layers[-1].bias.numpy()
+    before = to_numpy(model.layers[-1].bias)
     with pytest.raises(ValueError, match="one-hot"):
         initialize_output_bias(model, np.eye(3))
     np.testing.assert_array_equal(model.layers[-1].bias, before)

@@ -1,6 +1,9 @@
+import random
+
 import keras
 import numpy as np
 import pytest
+from backends import to_numpy
 from keras import layers
 
 from kerazoo.initializers import lsuv
@@ -17,14 +20,14 @@ def dense_network(depth, activation="relu", width=256):
 
 
 def weights_of(model):
-    return [weight.numpy() for weight in model.weights]
+    return [to_numpy(weight) for weight in model.weights]
 
 
 def pre_activations(model, inputs, activation):
     """Layer by layer in NumPy, from the weights alone."""
     found = []
     for layer in model.layers:
-        found.append(inputs @ layer.kernel.numpy() + layer.bias.numpy())
+        found.append(inputs @ to_numpy(layer.kernel) + to_numpy(layer.bias))
         inputs = activation(found[-1])
     return found
 
@@ -55,7 +58,7 @@ def test_report_and_variances():
 def test_begins_from_orthogonal_kernels():
     model = dense_network(2, width=32)
     report = lsuv(model, batch(64, 32), seed=3)
-    kernels = [layer.kernel.numpy() for layer in model.layers]
+    kernels = [to_numpy(layer.kernel) for layer in model.layers]
     for kernel, row in zip(kernels, report, strict=True):
         np.testing.assert_allclose(
             np.linalg.svd(kernel, compute_uv=False), row.factor, rtol=1e-4, atol=1e-4
@@ -68,14 +71,15 @@ def test_begins_from_orthogonal_kernels():
 
 def test_without_orthogonal_start_only_the_scale_changes():
     model = dense_network(3, width=16)
-    before = [layer.kernel.numpy() for layer in model.layers]
+    before = [to_numpy(layer.kernel) for layer in model.layers]
     report = lsuv(model, batch(64, 16), orthogonal=False)
     for old, layer, row in zip(before, model.layers, report, strict=True):
         np.testing.assert_allclose(layer.kernel, row.factor * old, rtol=1e-5)
 
 
 def variance_of(tensor_of, x):
-    return float(np.var(np.concatenate([np.ravel(t) for t in keras.tree.flatten(tensor_of(x))])))
+    tensors = keras.tree.flatten(tensor_of(x))
+    return float(np.var(np.concatenate([np.ravel(to_numpy(tensor)) for tensor in tensors])))
 
 
 def test_residual_adds():
@@ -132,7 +136,7 @@ def test_kinds_of_layers(layer, shape):
     x = batch(64, *shape)
     (row,) = lsuv(model, x)
     layer.activation = keras.activations.linear
-    assert np.var(model(x)) == pytest.approx(row.variance, rel=1e-3)
+    assert np.var(to_numpy(model(x))) == pytest.approx(row.variance, rel=1e-3)
     assert row.variance == pytest.approx(1, rel=0.02)
 
 
@@ -179,6 +183,150 @@ def test_nothing_is_left_behind():
     np.testing.assert_allclose(predicted, np.maximum(z, 0), rtol=1e-5, atol=1e-6)
 
 
+class Tied(layers.Layer):
+    """The other way through another layer's kernel, as in autoencoders."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def build(self, _):
+        self.kernel = self.source.kernel
+
+    def call(self, x):
+        return x @ keras.ops.transpose(self.kernel)
+
+
+class Wrapping(keras.layers.Wrapper):
+    """Shows the kernel of the layer inside as its own."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.kernel = self.layer.kernel
+
+    def call(self, x):
+        return self.layer(x)
+
+
+def test_layers_that_share_a_kernel_count_it_once():
+    first = layers.Dense(16, name="first")
+    inputs = keras.Input((16,))
+    h = first(inputs)
+    model = keras.Model(inputs, [h, Tied(first)(layers.Rescaling(5.0)(h))])
+    data = batch(128, 16)
+    (row,) = lsuv(model, data)
+    assert (row.layer, row.uses) == ("first", 2)
+    outputs = [to_numpy(tensor) for tensor in model(data)]
+    assert np.var(np.concatenate(outputs)) == pytest.approx(row.variance, rel=1e-4)
+    assert row.variance == pytest.approx(1, rel=0.02)
+
+
+def test_a_layer_in_two_models_is_one():
+    shared = keras.Sequential([keras.Input((16,)), layers.Dense(16, name="inside")])
+    inputs = keras.Input((16,))
+    model = keras.Model(inputs, shared(keras.Sequential([keras.Input((16,)), shared])(inputs)))
+    (row,) = lsuv(model, batch(128, 16))
+    assert (row.layer, row.uses) == ("inside", 2)
+
+
+def test_wrappers_are_seen_through():
+    for wrapped, shape in (
+        (Wrapping(layers.Dense(6, "relu", name="inside")), (8,)),
+        (layers.TimeDistributed(layers.Dense(6, "relu")), (5, 8)),
+    ):
+        model = keras.Sequential([keras.Input(shape), wrapped])
+        data = batch(64, *shape)
+        (row,) = lsuv(model, data)
+        assert row.uses == 1
+        kernel, bias = (to_numpy(weight) for weight in wrapped.layer.weights)
+        z = data @ kernel + bias
+        assert np.var(z) == pytest.approx(row.variance, rel=1e-4)
+        assert row.variance == pytest.approx(1, rel=0.02)
+        np.testing.assert_allclose(to_numpy(model(data)), np.maximum(z, 0), rtol=1e-4, atol=1e-5)
+
+
+def test_spectral_normalization_is_refused_by_name():
+    wrapper = layers.SpectralNormalization(layers.Dense(4), name="critic")
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(8, name="first"), wrapper])
+    before = weights_of(model)
+    with pytest.raises(ValueError, match="Layer 'critic' is a `SpectralNormalization`"):
+        lsuv(model, batch(32, 8))
+    np.testing.assert_equal(weights_of(model), before)
+    wrapper.trainable = False
+    assert [row.layer for row in lsuv(model, batch(32, 8))] == ["first"]
+
+
+def test_only_kernels_change():
+    """Not seeds, statistics, the carried state of a recurrent layer or a compiled metric."""
+    model = keras.Sequential(
+        [
+            keras.Input((4, 6), batch_size=8),
+            layers.LSTM(6, stateful=True, dropout=0.5),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+            layers.Dense(3, name="head"),
+        ]
+    )
+    model.compile("adam", "mse")
+    head = model.get_layer("head")
+    others = [v for v in [*model.variables, *model.metrics_variables] if v is not head.kernel]
+    before = [to_numpy(v) for v in others]
+    random_state = random.getstate()
+    lsuv(model, batch(8, 4, 6), seed=0)
+    np.testing.assert_equal([to_numpy(v) for v in others], before)
+    assert random.getstate() == random_state
+
+
+def test_half_precision_kernels_are_not_rounded():
+    """The pass computes in float16, the kernels stay float32 ones."""
+    model = keras.Sequential(
+        [keras.Input((64,)), layers.Dense(64, dtype="mixed_float16"), layers.Dense(2)]
+    )
+    lsuv(model, batch(64, 64), seed=0, tolerance=1e-3)
+    kernel = to_numpy(model.layers[0].kernel)
+    assert kernel.dtype == np.float32
+    assert np.any(kernel != kernel.astype("float16"))
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return tuple(array[32 * i :][:32] for array in self.arrays)
+
+
+def test_the_first_batch_of_a_data_set():
+    x = batch(64, 8)
+    expected = lsuv(small_network(), x[:32], seed=0)
+    data = [Batches(x), Batches(x, x)]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        data += [tf.data.Dataset.from_tensor_slices((x, x)).batch(32)]
+        data += [tf.data.Dataset.from_tensor_slices(x[:32])]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        pairs = torch.utils.data.TensorDataset(torch.as_tensor(x), torch.as_tensor(x))
+        data += [torch.utils.data.DataLoader(pairs, batch_size=32)]
+    for inputs in data:
+        found = lsuv(small_network(), inputs, seed=0)
+        np.testing.assert_allclose(
+            [row.variance for row in found], [row.variance for row in expected], rtol=1e-5
+        )
+    with pytest.raises(ValueError, match="`inputs` must not be a generator"):
+        lsuv(small_network(), iter([x]))
+
+
+def small_network():
+    return keras.Sequential([keras.Input((8,)), layers.Dense(8, "tanh"), layers.Dense(4)])
+
+
 def with_large_bias(model):
     model.layers[1].bias.assign(10 * batch(16))
 
@@ -213,6 +361,10 @@ def test_inputs_that_are_not_finite():
         ({"tolerance": -1}, "`tolerance` must be"),
         ({"max_iterations": 0}, "`max_iterations` must be"),
         ({"seed": "a"}, "`seed` must be"),
+        ({"target_variance": True}, "`target_variance` must be"),
+        ({"tolerance": np.nan}, "`tolerance` must be"),
+        ({"orthogonal": 1}, "`orthogonal` must be"),
+        ({"orthogonal": False, "seed": 1}, "`seed` is for"),
     ],
 )
 def test_arguments_are_checked(arguments, message):
@@ -224,3 +376,5 @@ def test_needs_a_kernel():
     model = keras.Sequential([keras.Input((4,)), layers.ReLU()])
     with pytest.raises(ValueError, match="trainable layer with a `kernel`"):
         lsuv(model, batch(8, 4))
+    with pytest.raises(ValueError, match="`model` must be a Keras model"):
+        lsuv(model.layers[0], batch(8, 4))

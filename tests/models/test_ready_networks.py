@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backends import to_numpy
 
 from kerazoo.initializers import MaxoutNormal
 from kerazoo.layers import MaxoutConv2D, MaxoutDense, PReLU
@@ -24,7 +25,7 @@ def test_trains_saves_and_loads(network, shape, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert type(loaded) is network
-    np.testing.assert_array_equal(loaded(x), model(x))
+    np.testing.assert_array_equal(to_numpy(loaded(x)), to_numpy(model(x)))
 
 
 def test_maxout_by_hand():
@@ -33,11 +34,11 @@ def test_maxout_by_hand():
     h = x = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
     for layer in model.layers:
         if isinstance(layer, MaxoutDense):
-            z = h @ layer.kernel.numpy() + layer.bias.numpy()
+            z = h @ to_numpy(layer.kernel) + to_numpy(layer.bias)
             h = z.reshape(6, 3, -1).max(axis=1)
         elif isinstance(layer, keras.layers.Dense):
-            h = h @ layer.kernel.numpy() + layer.bias.numpy()
-    np.testing.assert_allclose(model(x), h, rtol=1e-4, atol=1e-5)
+            h = h @ to_numpy(layer.kernel) + to_numpy(layer.bias)
+    np.testing.assert_allclose(to_numpy(model(x)), h, rtol=1e-4, atol=1e-5)
 
 
 def test_maxout_parts():
@@ -51,10 +52,10 @@ def test_maxout_parts():
     for layer in made:
         assert layer.pieces == 4
         assert isinstance(layer.kernel_initializer, MaxoutNormal)
-        bounded = layer.kernel_constraint(10 * np.ones(layer.kernel.shape))
+        bounded = to_numpy(layer.kernel_constraint(keras.ops.full(layer.kernel.shape, 10.0)))
         norms = np.linalg.norm(np.reshape(bounded, (-1, layer.kernel.shape[-1])), axis=0)
         np.testing.assert_allclose(norms, 1.9, rtol=1e-4)
-    kernels = [np.ravel(a.kernel)[:4] for a in made]
+    kernels = [np.ravel(to_numpy(a.kernel))[:4] for a in made]
     assert len({k.tobytes() for k in kernels}) == 4
 
 
@@ -65,7 +66,7 @@ def test_prelu_parts():
     slopes = [a.alpha for a in model.layers if isinstance(a, PReLU)]
     assert [alpha.shape for alpha in slopes] == [(4,)] * 3 + [(6,)] * 3 + [(8,), (7,)]
     expected = np.sqrt(2 / (1 + 0.25**2) / (9 * 6))
-    assert np.std(convolutions[-1].kernel) == pytest.approx(expected, rel=0.15)
+    assert np.std(to_numpy(convolutions[-1].kernel)) == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize("network", SMALL)
@@ -77,6 +78,8 @@ def test_prelu_parts():
         ({"filters": (4, 0)}, "`filters` must be"),
         ({"units": "a"}, "`units` must be"),
         ({"dropout": 1.0}, "`dropout` must be"),
+        ({"dropout": True}, "`dropout` must be"),
+        ({"activation": "rely"}, "`activation` must be"),
     ],
 )
 def test_arguments_are_checked(network, arguments, message):

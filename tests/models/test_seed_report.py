@@ -69,7 +69,11 @@ def test_of_a_network():
         (lambda seed: 1.0, [0.5], "`seeds` must be"),
         (lambda seed: np.nan, 1, "one finite number"),
         (lambda seed: [1.0, 2.0], 1, "one finite number"),
-        ({}, 1, "must hold a function"),
+        ({}, 1, "`build_and_train` must be a function"),
+        (lambda seed: 1.0, [-1], "`seeds` must be"),
+        (lambda seed: {"accuracy": 0.9}, 1, "one finite number"),
+        (lambda seed: "good", 1, "one finite number"),
+        ({"a": 1}, 1, "`build_and_train` must be a function"),
     ],
 )
 def test_arguments_are_checked(train, seeds, message):

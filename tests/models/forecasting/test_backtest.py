@@ -17,6 +17,8 @@ def model():
     keras.utils.set_random_seed(0)
     model = StatefulLSTMForecaster(units=(4,), transform="log")
     model.compile(keras.optimizers.Adam(0.01))
+    # Other weights than those that it drew count as fitted.
+    model.network.set_weights([weight + 1e-3 for weight in model.network.get_weights()])
     return model
 
 
@@ -98,6 +100,8 @@ def test_picture(model, series, tmp_path):
         ({"start": 68}, "`series` must reach"),
         ({"series": [np.arange(9.0), np.arange(8.0)]}, "`series` must be one series"),
         ({"refit": "yes"}, "`refit` must"),
+        ({"refit": {"validation_split": 0.2}}, r"`refit` must be .* of `fit`: .*'bptt_steps'"),
+        ({"start": "2024-04-20"}, r"`start` must be a positive integer.*index\.get_loc"),
     ],
 )
 def test_errors(model, series, arguments, message):
@@ -108,6 +112,7 @@ def test_errors(model, series, arguments, message):
 
 def test_start_must_leave_two_differences(series):
     model = StatefulLSTMForecaster(units=(2,), seasonal_difference=12)
+    model.network.set_weights([weight + 1 for weight in model.network.get_weights()])
     with pytest.raises(ValueError, match="`start` must be at least 14"):
         model.backtest(series, 5, 13, verbose=0)
 

@@ -23,6 +23,8 @@ def make(loss="mse", optimizer="adam", metrics=None, seed=0, **arguments):
     keras.utils.set_random_seed(seed)
     model = StatefulLSTMForecaster(**{"units": (8,), **arguments})
     model.compile(optimizer, loss, metrics=metrics)
+    # Other weights than those that it drew count as fitted.
+    model.network.set_weights([weight + 1e-3 for weight in model.network.get_weights()])
     return model
 
 
@@ -285,7 +287,7 @@ def test_scaling_follows_the_context():
 def test_global_scale_is_learned_once_and_saved(tmp_path):
     series = waves([60, 45])
     model = make(scaling="global")
-    with pytest.raises(ValueError, match="learned in `fit`"):
+    with pytest.raises(ValueError, match="learned in `fit`: call it first"):
         model.forecast(3, series)
     model.fit(series, verbose=0)
     values = np.concatenate(series)
@@ -496,7 +498,7 @@ def test_bad_constructor_arguments(arguments):
 def test_bad_step(x):
     model = make()
     state = model.warm_up([np.arange(9.0), np.arange(7.0)])
-    with pytest.raises(ValueError, match="`x` must hold a finite number"):
+    with pytest.raises(ValueError, match="`x` must be a finite number"):
         model.step(x, state)
 
 
@@ -506,7 +508,7 @@ def test_a_transposed_step_is_refused():
     prediction, _ = model.step(np.ones((3, 2)), state)
     assert prediction.shape == (3, 2)
     for x in (np.ones((2, 3)), np.ones(6)):
-        with pytest.raises(ValueError, match="`x` must hold a finite number"):
+        with pytest.raises(ValueError, match="`x` must be a finite number"):
             model.step(x, state)
 
 
@@ -568,6 +570,96 @@ def test_one_long_context_does_not_inflate_the_others():
     together = model.forecast(2, series)
     for i in (0, 5, 10):
         np.testing.assert_allclose(together[i], model.forecast(2, series[i]), rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    model = StatefulLSTMForecaster(units=(2,))
+    model.compile("adam")
+    model.fit(np.sin(np.arange(30.0)), verbose=0)
+    return model
+
+
+def test_what_was_never_fitted_forecasts_nothing():
+    series = np.sin(np.arange(30.0))
+    model = StatefulLSTMForecaster(units=(2,))
+    model.compile("adam")
+    calls = {
+        "forecast": lambda: model.forecast(3, series),
+        "predict": lambda: model.predict(series),
+        "warm_up": lambda: model.warm_up(series),
+        "backtest": lambda: model.backtest(series, 3, 20, verbose=0),
+    }
+    assert np.isfinite(model.evaluate(series, verbose=0))  # a loss to begin with
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=rf"`{name}` needs a fitted model: call `fit` first"):
+            call()
+    # A fit that leaves the weights where they are is one too.
+    model.compile(frozen())
+    model.fit(series, verbose=0)
+    assert model.forecast(3, series).shape == (3, 1)
+
+
+@pytest.mark.parametrize("how", ["load_model", "load_weights", "set_weights", "layer"])
+def test_weights_that_were_given_count_as_fitted(fitted, how, tmp_path):
+    series = np.sin(np.arange(30.0))
+    model = StatefulLSTMForecaster(units=(2,))
+    if how == "load_model":
+        fitted.save(tmp_path / "model.keras")
+        model = keras.saving.load_model(tmp_path / "model.keras")
+    elif how == "load_weights":
+        fitted.save_weights(tmp_path / "model.weights.h5")
+        model.load_weights(tmp_path / "model.weights.h5")
+    elif how == "set_weights":
+        model.set_weights(fitted.get_weights())
+    else:
+        for ours, theirs in zip(model.weights, fitted.weights, strict=True):
+            ours.assign(theirs)
+    expected = fitted.forecast(3, series)
+    np.testing.assert_allclose(model.forecast(3, series), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "advice"),
+    [
+        ("fit", {"validation_split": 0.2}, "`validation_data`"),
+        ("fit", {"sample_weight": np.ones(30)}, "NaN takes one out"),
+        ("fit", {"y": np.ones(30)}, "no targets"),
+        ("fit", {"x": np.ones(30)}, "first argument"),
+        ("fit", {"steps_per_epoch": 3}, "see the arguments of `fit`"),
+        ("evaluate", {"sample_weight": np.ones(30)}, "NaN takes one out"),
+        ("predict", {"batch_size": 3}, "see the arguments of `predict`"),
+    ],
+)
+def test_arguments_of_other_keras_models(fitted, method, arguments, advice):
+    series = {} if "x" in arguments else {"series": np.sin(np.arange(30.0))}
+    (name,) = arguments
+    message = rf"`{name}` is no argument of a forecaster's `{method}`: .*{advice}.*: {name}="
+    with pytest.raises(TypeError, match=message):
+        getattr(fitted, method)(**series, **arguments)
+
+
+def test_targets_in_the_place_of_the_batch_size(fitted):
+    with pytest.raises(ValueError, match=r"`batch_size` must be .*no targets"):
+        fitted.fit(np.sin(np.arange(30.0)), np.ones(30))
+
+
+def test_predict_takes_verbose(fitted):
+    series = np.sin(np.arange(30.0))
+    np.testing.assert_array_equal(fitted.predict(series, verbose=0), fitted.predict(series))
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {"a": np.ones(5)},
+        np.array([np.arange(5.0), np.arange(4.0)], dtype=object),
+        (value for value in (1.0, 2.0)),
+    ],
+)
+def test_what_is_no_array_says_pass_a_list(fitted, series):
+    with pytest.raises(TypeError, match=r"`context` must be .*; several series go in a list"):
+        fitted.forecast(3, series)
 
 
 def test_evaluate_without_series():

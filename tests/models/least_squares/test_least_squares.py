@@ -208,6 +208,83 @@ def test_what_is_no_array_is_left_to_keras():
         fit(model, x=tf.data.Dataset.from_tensors((X, Y)))
 
 
+@pytest.mark.parametrize("shape", [(60, 2), (60, 3), (60, 60), (60, 1, 1, 1)])
+def test_targets_that_would_be_broadcast_are_refused(shape):
+    """Plain Keras fits (60, 2) to (60, 1), each output to both targets."""
+    model = compiled(linear())
+    before = weights_of(model)
+    for call in (
+        lambda: fit(model, y=np.ones(shape)),
+        lambda: fit(model, y=np.ones(shape), batch_size=20),
+        lambda: model.evaluate(X, np.ones(shape), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=r"`y` must .*shape.* Received: y of shape \("):
+            call()
+    np.testing.assert_array_equal(weights_of(model), before)
+
+
+@pytest.mark.parametrize("loss", ["huber", "poisson", "binary_crossentropy"])
+def test_targets_of_other_elementwise_losses(loss):
+    net = network(activation="sigmoid")
+    with pytest.raises(ValueError, match="`y` must have the shape"):
+        fit(compiled(net, loss=loss), y=np.ones((60, 2)))
+
+
+@pytest.mark.parametrize("y", [Y[:, 0], Y[:, :, None]])
+def test_targets_that_keras_squeezes(y):
+    """(60,) and (60, 1, 1) for outputs (60, 1) are the targets that Keras takes them for."""
+    model = compiled(linear())
+    expected = keras.losses.MeanSquaredError()(y, model(X))
+    np.testing.assert_allclose(expected, np.mean((model(X) - Y) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(model.evaluate(X, y, verbose=0), expected, rtol=1e-5)
+
+
+def test_sparse_labels_are_no_shapes_of_outputs():
+    labels = np.arange(60) % 3
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = [fit(compiled(network(outputs=3), loss=loss), y=y) for y in (labels, labels[:, None])]
+    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-5)
+
+
+def test_targets_of_each_output_are_checked():
+    names = {"sum": Y, "rest": X[:, :2]}
+    bad = {"sum": X[:, :2], "rest": X[:, :2]}
+    inputs = keras.Input((3,))
+    outputs = {"sum": layers.Dense(1)(inputs), "rest": layers.Dense(2)(inputs)}
+    by_name = keras.Model(inputs, outputs)
+    fit(compiled(by_name, loss={"sum": "mse", "rest": "huber"}), y=names)
+    in_a_list = keras.Model(inputs, [outputs["sum"], outputs["rest"]])
+    for model, y in ((by_name, bad), (in_a_list, [X[:, :2], X[:, :2]])):
+        with pytest.raises(ValueError, match=r"y of shape \(60, 2\) for outputs .*\(60, 1\)"):
+            fit(compiled(model), y=y)
+    # What has no loss is compared with nothing.
+    fit(compiled(in_a_list, loss=["mse", None]), y=[Y, np.ones((60, 7))])
+
+
+def test_another_number_of_axes_than_before_is_refused():
+    """Keras's graph takes any rank the second time: "Cannot take the length of shape"."""
+    model = compiled(linear())
+    fit(model, y=Y[:, 0])
+    with pytest.raises(ValueError, match="`y` must have the same number of axes"):
+        fit(model, y=Y)
+
+
+def test_the_name_of_the_optimizer():
+    model = LeastSquares(linear())
+    for optimizer in ("levenberg_marquardt", None, "kerazoo>LevenbergMarquardt"):
+        model.compile(optimizer)
+        assert type(model.optimizer) is LevenbergMarquardt
+    model.compile("adam")
+    assert type(model.optimizer) is keras.optimizers.Adam
+
+
+def test_there_is_no_learning_rate():
+    with pytest.raises(TypeError, match=r"`learning_rate` is no .*`initial_damping`.*_rate=0\.1"):
+        LevenbergMarquardt(learning_rate=0.1)
+    with pytest.raises(TypeError, match=r"`clipnorm` is no .* Received: clipnorm=1"):
+        LevenbergMarquardt(clipnorm=1)
+
+
 def test_inputs_that_are_not_dense_are_refused():
     sparse, model = tf.sparse.from_dense(X.astype("float32")), compiled(linear())
     for arguments in ({"x": sparse}, {"x": tf.data.Dataset.from_tensors((sparse, Y)), "y": None}):

@@ -1,3 +1,8 @@
+import copy
+import gc
+import pickle
+import weakref
+
 import checks
 import keras
 import numpy as np
@@ -304,6 +309,23 @@ def test_what_is_not_finite_does_not_spread(wrong):
     assert_weights(followed.model, before[1], rtol=0)
 
 
+def test_what_is_not_finite_does_not_spread_in_compiled_code():
+    online = small()
+    target = TargetNetwork(online, tau=0.5, update_period=2)
+    before = target.model.get_weights()
+    online.layers[0].kernel.assign(np.full((3, 2), np.nan))
+    target.update()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        tf.function(target.update)()
+    assert_weights(target.model, before, rtol=0)
+    target.update()
+    tf.function(target.update, jit_compile=True)()
+    assert_weights(target.model, before, rtol=0)
+    for update in (soft_update, hard_update):
+        tf.function(lambda update=update: update(target.model, online), jit_compile=True)()
+        assert_weights(target.model, before, rtol=0)
+
+
 def test_one_compiled_call():
     """No tracing after the first update, and inside a `tf.function` too."""
     online, target = dense(), dense()
@@ -370,9 +392,9 @@ def test_shared_weights_are_refused():
 
 def test_errors():
     for wrong in (-0.1, 1.1, np.nan, "0.1", True):
-        with pytest.raises(ValueError, match="`tau` must be a number from 0 to 1"):
+        with pytest.raises(ValueError, match="`tau` must be a finite number from 0 to 1"):
             TargetNetwork(dense(), tau=wrong)
-        with pytest.raises(ValueError, match="`tau` must be a number from 0 to 1"):
+        with pytest.raises(ValueError, match="`tau` must be a finite number from 0 to 1"):
             soft_update(dense(), dense(), tau=wrong)
     with pytest.raises(ValueError, match="`update_period` must be a positive integer"):
         TargetNetwork(dense(), update_period=0)
@@ -382,3 +404,209 @@ def test_errors():
         hard_update(np.ones(3), dense())
     with pytest.raises(TypeError, match="`target` must be a Keras layer or model"):
         TargetNetwork(dense(), target=np.ones(3))
+
+
+# In compiled code.
+
+
+def small():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_period_counts_inside_a_compiled_function(jit_compile):
+    online = small()
+    target = TargetNetwork(online, tau=1.0, update_period=3)
+    kernel = online.layers[0].kernel
+
+    @tf.function(jit_compile=jit_compile)
+    def train_step():
+        kernel.assign_add(tf.ones((3, 2)))
+        target.update()
+
+    start = np.array(kernel)
+    seen = []
+    for _ in range(7):
+        train_step()
+        seen.append(np.array(target.model.layers[0].kernel - start)[0, 0].round())
+    assert seen == [0, 0, 3, 3, 3, 6, 6]
+    assert target.calls == 7
+    target.update()  # and outside of it
+    assert np.array(target.model.layers[0].kernel - start)[0, 0].round() == 6
+    target.update()
+    assert np.array(target.model.layers[0].kernel - start)[0, 0].round() == 7
+
+
+def test_the_period_counts_inside_train_step():
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.online = small()
+            self.target_network = TargetNetwork(self.online, tau=1.0, update_period=4)
+
+        def call(self, x):
+            return self.online(x)
+
+        def train_step(self, data):
+            logs = super().train_step(data)
+            self.target_network.update()
+            return logs
+
+    model = Model()
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 3), "float32"), np.ones((4, 2), "float32")
+    model.fit(x, y, batch_size=1, epochs=1, verbose=0)
+    moved = model.target_network.model.get_weights()
+    assert_weights(model.online, moved, rtol=0)
+    model.fit(x[:3], y[:3], batch_size=1, epochs=1, verbose=0)
+    assert_weights(model.target_network.model, moved, rtol=0)
+    assert np.abs(model.online.get_weights()[0] - moved[0]).max() > 1e-4
+
+
+def test_the_share_of_one_call_does_not_reach_another():
+    """A compiled call keeps its own `tau`, whatever is called in between."""
+    online, target = small(), small()
+    compiled = tf.function(lambda: soft_update(target, online, 0.25))
+    for update, tau in [(compiled, 0.25), (None, 0.5), (compiled, 0.25), (None, 0.5)]:
+        checks.randomize(target, seed=2)
+        expected = by_hand(target, online, tau)
+        update() if update else soft_update(target, online, tau)
+        assert_weights(target, expected)
+    checks.randomize(target, seed=2)
+    tf.function(lambda: hard_update(target, online))()
+    assert_weights(target, online.get_weights(), rtol=0)
+
+
+# What is no weight, and how weights are paired.
+
+
+def normalized():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Normalization()])
+    model.layers[0].adapt(np.random.default_rng(0).normal(5, 2, (50, 3)))
+    return model
+
+
+def test_what_is_derived_from_weights_follows():
+    x = np.full((1, 3), 5.0, "float32")
+    online = normalized()
+    targets = [TargetNetwork(online), TargetNetwork(online), TargetNetwork(online)]
+    for target in targets:
+        np.testing.assert_allclose(target.model(x), online(x), rtol=1e-6)
+        np.testing.assert_allclose(target.model.predict(x, verbose=0), online(x), rtol=1e-6)
+    online.layers[0].adapt(np.random.default_rng(1).normal(1, 3, (50, 3)))
+    targets[0].update()
+    targets[1].hard_update()
+    soft_update(targets[2].model, online)
+    for target in targets:
+        np.testing.assert_allclose(target.model(x), online(x), rtol=1e-6)
+        np.testing.assert_allclose(target.model.predict(x, verbose=0), online(x), rtol=1e-6)
+
+
+def test_a_vocabulary_is_copied():
+    text = keras.layers.TextVectorization(output_sequence_length=2)
+    text.adapt(["one two three three"])
+    layers = [keras.Input((), dtype="string"), text, keras.layers.Embedding(5, 2)]
+    online = keras.Sequential(layers)
+    target = TargetNetwork(online)
+    words = tf.constant(["three one", "two four"])
+    np.testing.assert_array_equal(target.model(words), online(words))
+    text.adapt(["four four three"])
+    target.hard_update()
+    np.testing.assert_array_equal(target.model(words), online(words))
+
+
+class Attributes(keras.Model):
+    def __init__(self, first, second):
+        super().__init__()
+        for name in (first, second):
+            setattr(self, name, keras.layers.Dense(3, name=name))
+
+    def call(self, x):
+        return self.b(tf.tanh(self.a(x)))
+
+
+def test_layers_are_paired_by_their_attributes():
+    online, target = Attributes("a", "b"), Attributes("b", "a")
+    for model in (online, target):
+        model(np.ones((1, 3), "float32"))
+    hard_update(target, online)
+    x = checks.sample((3,))
+    np.testing.assert_array_equal(target(x), online(x))
+
+
+def test_the_same_names_in_another_order_are_an_error():
+    def network(*names):
+        return keras.Sequential(
+            [keras.Input((3,)), *[keras.layers.Dense(3, name=name) for name in names]]
+        )
+
+    online, target = network("dense_1", "dense_2"), network("dense_2", "dense_1")
+    before = target.get_weights()
+    for update in (hard_update, soft_update, lambda t, o: TargetNetwork(o, target=t)):
+        with pytest.raises(ValueError, match="same names in another order"):
+            update(target, online)
+    assert_weights(target, before, rtol=0)
+
+
+def test_a_lambda_layer_is_copied_with_its_function():
+    scale = tf.constant(3.0)
+    layers = [
+        keras.layers.Dense(2),
+        keras.layers.Lambda(lambda x: tf.nn.relu(x) * scale, name="scaled"),
+        keras.Sequential([keras.layers.Lambda(lambda x, by: x + by, arguments={"by": 1.0})]),
+    ]
+    online = keras.Sequential([keras.Input((3,)), *layers])
+    target = TargetNetwork(online)
+    x = checks.sample((3,))
+    np.testing.assert_array_equal(target.model(x), online(x))
+    assert type(target.model.get_layer("scaled")) is keras.layers.Lambda
+    assert target.model.get_layer("scaled") is not online.get_layer("scaled")
+
+
+def test_a_layer_class_that_is_not_registered_is_copied():
+    class Double(keras.layers.Dense):
+        def call(self, x):
+            return 2 * super().call(x)
+
+    online = keras.Sequential([keras.Input((3,)), Double(2)])
+    x = checks.sample((3,))
+    np.testing.assert_array_equal(TargetNetwork(online).model(x), online(x))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_deepcopy_and_pickle(duplicate):
+    online = small()
+    target = TargetNetwork(online, tau=0.5, update_period=2)
+    checks.randomize(online, seed=2)
+    target.update()
+    other = duplicate(target)
+    assert (other.calls, other.tau, other.update_period) == (1, 0.5, 2)
+    assert_weights(other.model, target.model.get_weights(), rtol=0)
+    before = target.model.get_weights()
+    expected = by_hand(other.model, other.online, 0.5)
+    other.update()
+    assert_weights(other.model, expected)
+    assert_weights(target.model, before, rtol=0)
+
+
+def test_calls_go_on_from_a_checkpoint():
+    target = TargetNetwork(small(), tau=1.0, update_period=3)
+    target.update()
+    other = TargetNetwork(target.online, tau=1.0, update_period=3)
+    other.set_weights(target.get_weights())
+    other.calls = target.calls
+    checks.randomize(target.online, seed=4)
+    other.update()
+    other.update()
+    assert_weights(other.model, target.online.get_weights(), rtol=0)
+    with pytest.raises(ValueError, match="`calls` must be an integer of at least 0"):
+        other.calls = -1
+
+
+def test_networks_are_freed():
+    online, target = small(), small()
+    soft_update(target, online)
+    freed = weakref.ref(target)
+    del target
+    gc.collect()
+    assert freed() is None

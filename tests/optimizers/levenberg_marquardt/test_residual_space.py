@@ -307,7 +307,7 @@ def test_residuals_that_repeat_are_damped_beyond_rounding(float64):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"momentum": 1.0}, "`momentum` must be a number from 0"),
+        ({"momentum": 1.0}, "`momentum` must be a finite number of at least 0 and below 1"),
         ({"momentum": 0.5, "solver": "qr"}, "`momentum` needs solver 'dual' or 'cg'"),
         ({"geodesic_acceleration": True, "solver": "dual"}, "needs solver 'cholesky' or 'qr'"),
         ({"cg_tolerance": 0.0}, "`cg_tolerance` must be"),
