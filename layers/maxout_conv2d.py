@@ -126,7 +126,14 @@ class MaxoutConv2D(MaxoutLayer):
             )
         channels = input_shape[self.unit_axis]
         kernel = keras.KerasTensor((*self.kernel_size, channels, self.filters))
-        return self._conv(keras.KerasTensor(input_shape), kernel).shape
+        shape = self._conv(keras.KerasTensor(input_shape), kernel).shape
+        if self.padding == "valid" and 0 in shape[1:]:  # Which older Keras lets pass.
+            raise ValueError(
+                "Computed output size would be zero or negative. "
+                f"Received: input_shape={tuple(input_shape)}, kernel_size={self.kernel_size}, "
+                f"dilation_rate={self.dilation_rate}"
+            )
+        return shape
 
     def get_config(self):
         return {

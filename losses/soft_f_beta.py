@@ -137,11 +137,11 @@ class SoftFBeta(RowLoss):
         b2 = self.beta**2
         # The loss itself, rather than 1 - F, keeps its digits where F is nearly 1.
         loss = (b2 * FN + FP) / ((1 + b2) * TP + b2 * FN + FP + self.smooth)
-        if self.average != "weighted":
-            return ops.mean(loss)
-        positives = TP + FN
-        # Without positives every output has the same share: a gradient must be left.
-        share = ops.where(ops.sum(positives) > 0, positives, 1.0)
+        share = ops.ones_like(loss)
+        if self.average == "weighted":
+            positives = TP + FN
+            # Without positives every output has the same share: a gradient must be left.
+            share = ops.where(ops.sum(positives) > 0, positives, share)
         return ops.sum(share * loss) / ops.sum(share)
 
 

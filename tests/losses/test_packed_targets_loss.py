@@ -9,6 +9,7 @@ from kerazoo.losses import A2CActorLoss, PackedTargetsLoss, SoftFBeta, UnpackedM
 
 SIZES = {"side": 2, "action": 3, "advantage": 1}  # not in alphabetic order
 RNG = np.random.default_rng(0)
+OLDEST_KERAS = keras.__version__.startswith("3.10.")
 numpy = backends.to_numpy
 
 
@@ -437,7 +438,9 @@ def test_masked_sequences():
     correct = y_pred.argmax(-1) == given["action"].argmax(-1)
     found, accuracy = model.evaluate(x, y, verbose=0)
     np.testing.assert_allclose(found, values[real].mean(), rtol=1e-5)
-    np.testing.assert_allclose(accuracy, correct[real].mean(), rtol=1e-6)
+    # Keras 3.10 leaves the mask out of every metric.
+    counted = real if not OLDEST_KERAS else np.ones_like(real)
+    np.testing.assert_allclose(accuracy, correct[counted].mean(), rtol=1e-6)
     found, _ = model.evaluate(x, y, sample_weight=weight, verbose=0)
     expected = (values * weight[:, None])[real].sum() / real.sum()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -544,6 +547,7 @@ def test_loss_and_target_must_fit():
         PackedTargetsLoss("mse", {"price": 1, "weight": 1}, target="price")
 
 
+@pytest.mark.skipif(OLDEST_KERAS, reason="Keras 3.10 weighs rows in another way")
 def test_class_weight_takes_the_largest_column_for_the_class():
     """No loss can see it; the docstring says so. This fails when Keras changes that."""
     sizes = {"label": 2, "advantage": 1}
