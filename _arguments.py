@@ -102,6 +102,17 @@ def choice(name, value, choices, also=()):
     return str(value)
 
 
+def float_dtype(name, value):
+    """`value` where it is None, a floating-point dtype, its name, or a dtype policy of Keras."""
+    try:
+        dtype = keras.dtype_policies.get(value).compute_dtype
+    except (TypeError, ValueError):
+        dtype = "bool"
+    if not keras.backend.is_float_dtype(dtype):
+        raise wrong(name, "a floating-point dtype, its name, or None", value)
+    return value
+
+
 def unused(name, value, default, reason):
     """Refuses an argument that nothing would read, unless it has its default."""
     if not (isinstance(value, type(default)) and value == default):

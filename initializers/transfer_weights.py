@@ -93,16 +93,16 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     """
     skip, mapping = _paths(skip), _mapping(mapping)
     strict = boolean("strict", strict)
-    givers, takers, tree = _leaves_of_both(source, target, mapping)
-    _check_paths("mapping", mapping, givers)
-    _check_paths("mapping", mapping.values(), takers)
-    _check_paths("skip", skip, givers + takers)
-    givers, takers = (
+    source_leaves, target_leaves, tree = _leaves_of_both(source, target, mapping)
+    _check_paths("mapping", mapping, source_leaves)
+    _check_paths("mapping", mapping.values(), target_leaves)
+    _check_paths("skip", skip, source_leaves + target_leaves)
+    source_leaves, target_leaves = (
         [leaf for leaf in side if not any(_is_within(leaf.path, path) for path in skip)]
-        for side in (givers, takers)
+        for side in (source_leaves, target_leaves)
     )
-    comparison = _Comparison(_pairs(givers, takers, mapping))
-    report = comparison.report(givers, takers)
+    comparison = _Comparison(_pairs(source_leaves, target_leaves, mapping))
+    report = comparison.report(source_leaves, target_leaves)
     weights = {id(weight) for weight in target.weights}
     for path in kept_state(tree, weights):
         if not any(_is_within(path, skipped) for skipped in skip):
@@ -111,7 +111,7 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
         raise ValueError(
             "Nothing could be copied: no layer of the source has name, class and shapes of one of "
             f"the target. Name the layers, or use `mapping`.\n{report.table()}\n"
-            f"Source: {[leaf.path for leaf in givers]}\nTarget: {[leaf.path for leaf in takers]}"
+            f"Source: {_paths_of(source_leaves)}\nTarget: {_paths_of(target_leaves)}"
         )
     if strict and not report.is_complete():
         raise ValueError(f"`strict=True`, and not everything fits:\n{report.table()}")
@@ -152,6 +152,10 @@ def _is_within(path, outer):
     return not outer or path == outer or path.startswith(outer + "/")
 
 
+def _paths_of(leaves):
+    return [leaf.path for leaf in leaves]
+
+
 def _check_paths(argument, paths, leaves):
     for path in paths:
         if not any(_is_within(leaf.path, path) for leaf in leaves):
@@ -161,42 +165,42 @@ def _check_paths(argument, paths, leaves):
             )
 
 
-def _pairs(givers, takers, mapping):
+def _pairs(source_leaves, target_leaves, mapping):
     """Pairs of leaves: those that `mapping` names, then those of one place."""
-    by_path = {leaf.path: leaf for leaf in takers}
+    by_path = {leaf.path: leaf for leaf in target_leaves}
     named, moved, free = [], [], []
-    for giver in givers:
-        outer = max((p for p in mapping if _is_within(giver.path, p)), key=len, default=None)
+    for source_leaf in source_leaves:
+        outer = max((p for p in mapping if _is_within(source_leaf.path, p)), key=len, default=None)
         if outer is None:
-            free.append(giver)
-        elif giver.path == outer and mapping[outer] in by_path:
-            named.append((giver, by_path[mapping[outer]]))
+            free.append(source_leaf)
+        elif source_leaf.path == outer and mapping[outer] in by_path:
+            named.append((source_leaf, by_path[mapping[outer]]))
         else:
-            moved.append((_moved(giver, outer, mapping[outer], takers), giver))
-    taken = [taker.path for _, taker in named]
+            moved.append((_moved(source_leaf, outer, mapping[outer], target_leaves), source_leaf))
+    taken = [target_leaf.path for _, target_leaf in named]
     for path in taken:
         if taken.count(path) > 1:
             raise ValueError(f"`mapping` sends two layers to one. Received: {path!r}")
     if "" in mapping.values():  # the whole target is spoken for
         free = []
-    left = [taker for taker in takers if taker.path not in taken]
-    by_place = [(giver, giver) for giver in free] + moved
+    left = [target_leaf for target_leaf in target_leaves if target_leaf.path not in taken]
+    by_place = [(source_leaf, source_leaf) for source_leaf in free] + moved
     _check_unnamed([place for place, _ in by_place], left)
     return named + _pairs_of_equal_places(by_place, left)
 
 
-def _moved(giver, outer, there, takers):
+def _moved(source_leaf, outer, there, target_leaves):
     """The leaf with the place that it takes in the target, under another path."""
-    inside = giver.place.split("/")[len(outer.split("/")) if outer else 0 :]
+    inside = source_leaf.place.split("/")[len(outer.split("/")) if outer else 0 :]
     # Not made of the path: names in it may be ones that Keras made up.
     depth = len(there.split("/")) if there else 0
-    place = next(leaf.place for leaf in takers if _is_within(leaf.path, there)).split("/")
-    return dataclasses.replace(giver, place="/".join([*place[:depth], *inside]))
+    place = next(leaf.place for leaf in target_leaves if _is_within(leaf.path, there)).split("/")
+    return dataclasses.replace(source_leaf, place="/".join([*place[:depth], *inside]))
 
 
-def _check_unnamed(givers, takers):
+def _check_unnamed(source_leaves, target_leaves):
     """Layers without names need the same order on both sides, and as many of each class."""
-    sides = [_unnamed(side) for side in (givers, takers)]
+    sides = [_unnamed(side) for side in (source_leaves, target_leaves)]
     for group in sides[0].keys() & sides[1].keys():
         names, names_there = ([leaf.name for leaf in side[group]] for side in sides)
         if len(names) != len(names_there):
@@ -204,7 +208,7 @@ def _check_unnamed(givers, takers):
                 f"Layers without names of their own cannot be told apart: {len(names)} of class "
                 f"{group.rpartition('.')[2]!r} in the source, {len(names_there)} in the target. "
                 "Name them, or use `mapping` or `skip`. Received: source "
-                f"{[leaf.path for leaf in givers]}, target {[leaf.path for leaf in takers]}"
+                f"{_paths_of(source_leaves)}, target {_paths_of(target_leaves)}"
             )
         if any(a != b and a in names_there for a, b in zip(names, names_there, strict=True)):
             paths = [[leaf.path for leaf in side[group]] for side in sides]
@@ -227,16 +231,20 @@ def _unnamed(leaves):
     return groups
 
 
-def _pairs_of_equal_places(givers, takers):
+def _pairs_of_equal_places(source_leaves, target_leaves):
     by_place = {}
-    for there, giver in givers:
+    for there, source_leaf in source_leaves:
         if there.place in by_place:
             raise ValueError(f"Two layers of the source have the path {there.path!r}. Name them.")
-        by_place[there.place] = giver
-    if len({taker.place for taker in takers}) != len(takers):
-        paths = [taker.path for taker in takers]
+        by_place[there.place] = source_leaf
+    if len({target_leaf.place for target_leaf in target_leaves}) != len(target_leaves):
+        paths = [target_leaf.path for target_leaf in target_leaves]
         raise ValueError(f"Two layers of the target have one path. Name them. Received: {paths}")
-    return [(by_place[taker.place], taker) for taker in takers if taker.place in by_place]
+    return [
+        (by_place[target_leaf.place], target_leaf)
+        for target_leaf in target_leaves
+        if target_leaf.place in by_place
+    ]
 
 
 class _Comparison:
@@ -247,35 +255,37 @@ class _Comparison:
         self.matched = set()
         self.assignments = []  # (layer, its arrays by key)
         self.states = []  # (layer, its other state, its arrays)
-        for giver, taker in pairs:
+        for source_leaf, target_leaf in pairs:
             # The same shape means other things in another class: (3, 3, in, out), (3, 3, out, in).
-            if None in (giver.kind, taker.kind) or giver.kind == taker.kind:
-                self._compare(giver, taker)
+            if None in (source_leaf.kind, target_leaf.kind) or source_leaf.kind == target_leaf.kind:
+                self._compare(source_leaf, target_leaf)
 
-    def _compare(self, giver, taker):
-        state_paths = [path for path in taker.saved if taker.is_state(path)]
-        theirs, ours = _weights_of(giver, taker, state_paths), taker.weights
+    def _compare(self, source_leaf, target_leaf):
+        state_paths = [path for path in target_leaf.saved if target_leaf.is_state(path)]
+        theirs, ours = _weights_of(source_leaf, target_leaf, state_paths), target_leaf.weights
         if theirs.keys() != ours.keys() or any(
             _is_float(theirs[key]) != _is_float(ours[key]) for key in ours
         ):
             return
-        self.matched |= {id(giver), id(taker)}
+        self.matched |= {id(source_leaf), id(target_leaf)}
         shapes = {key: (tuple(theirs[key].shape), tuple(ours[key].shape)) for key in ours}
         if any(a != b for a, b in shapes.values()):
-            self.mismatch += [(taker.label(key), *shapes[key]) for key in ours]
+            self.mismatch += [(target_leaf.label(key), *shapes[key]) for key in ours]
         else:
-            self.copied += [taker.label(key) for key in ours]
-            values = {key: _value_for(ours[key], theirs[key], taker.label(key)) for key in ours}
-            for path, saved in taker.saved.items():
+            self.copied += [target_leaf.label(key) for key in ours]
+            values = {
+                key: _value_for(ours[key], theirs[key], target_leaf.label(key)) for key in ours
+            }
+            for path, saved in target_leaf.saved.items():
                 keys = {key: f"{path}/{key}" if path else key for key in saved.own}
                 if saved.own and path not in state_paths:
                     arrays = {key: values[whole] for key, whole in keys.items()}
                     self.assignments.append((saved.layer, arrays))
-        for path in taker.saved.keys() | giver.saved.keys():
-            self._compare_state(path, giver, taker)
+        for path in target_leaf.saved.keys() | source_leaf.saved.keys():
+            self._compare_state(path, source_leaf, target_leaf)
 
-    def _compare_state(self, path, giver, taker):
-        source, target = (leaf.saved.get(path) for leaf in (giver, taker))
+    def _compare_state(self, path, source_leaf, target_leaf):
+        source, target = (leaf.saved.get(path) for leaf in (source_leaf, target_leaf))
         theirs = {} if source is None else source.other
         if target is None or not has_other_state(target.layer):
             what = "unused" if theirs else None
@@ -292,15 +302,16 @@ class _Comparison:
             self.states.append((target.layer, theirs, source.own))
         ours = {} if target is None else target.other
         if what:
-            leaf = giver if what == "unused" else taker
+            leaf = source_leaf if what == "unused" else target_leaf
             names = theirs or ours or [name_of_other_state(target.layer)]
             paths = ["/".join(filter(None, (leaf.path, path, name))) for name in names]
             self.other |= dict.fromkeys(paths, what)
 
-    def report(self, givers, takers):
+    def report(self, source_leaves, target_leaves):
         other = dict(self.other)
         unused, missing = (
-            [leaf for leaf in side if id(leaf) not in self.matched] for side in (givers, takers)
+            [leaf for leaf in side if id(leaf) not in self.matched]
+            for side in (source_leaves, target_leaves)
         )
         for leaves, what in ((missing, "missing"), (unused, "unused")):
             for leaf in leaves:
@@ -321,22 +332,22 @@ def _paths_of_state(leaf, path, saved):
     return ["/".join(filter(None, (leaf.path, path, name))) for name in names]
 
 
-def _weights_of(giver, taker, state_paths):
+def _weights_of(source_leaf, target_leaf, state_paths):
     """The source's weights by key; what lies at `state_paths` is no weight of the target."""
-    if giver.in_order is None:
+    if source_leaf.in_order is None:
         return {
             key: value
-            for key, value in giver.weights.items()
+            for key, value in source_leaf.weights.items()
             if key.rpartition("/")[0] not in state_paths
         }
     # Keras 2 saved the weights of a layer in a row, those that are trained first.
-    ours = taker.weights
+    ours = target_leaf.weights
     key_of = {id(variable): key for key, variable in ours.items()}
-    row = [weight for weight in taker.saved[""].layer.weights if id(weight) in key_of]
+    row = [weight for weight in target_leaf.saved[""].layer.weights if id(weight) in key_of]
     row.sort(key=lambda weight: not weight.trainable)
-    if [weight.name for weight in row] != [name for name, _ in giver.in_order]:
+    if [weight.name for weight in row] != [name for name, _ in source_leaf.in_order]:
         return {}
-    return {key_of[id(w)]: value for w, (_, value) in zip(row, giver.in_order, strict=True)}
+    return {key_of[id(w)]: value for w, (_, value) in zip(row, source_leaf.in_order, strict=True)}
 
 
 def _is_float(value):

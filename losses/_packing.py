@@ -79,8 +79,8 @@ def unpack(y_true, sizes):
     known = rank_is_known(y_true)
     if not known or len(y_true.shape) < 2 or y_true.shape[-1] not in (width, None):
         raise ValueError(
-            f"Packed targets must have the shape (batch, ..., {width}), the columns of `sizes` "
-            f"side by side, as `pack` makes them. Received: sizes={sizes}, "
+            f"`y_true` must have the shape (batch, ..., {width}), the columns of `sizes` side by "
+            f"side, as `pack` makes them. Received: sizes={sizes}, "
             f"y_true.shape={shape_in_words(y_true)}"
         )
     if y_true.shape[-1] is None:  # Found wrong when data comes, if it is: slices would not tell.

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .._arguments import choice, wrong
+from .._arguments import choice, float_dtype, text
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
 
@@ -15,12 +15,12 @@ class RowLoss(keras.losses.Loss):
     """
 
     def __init__(self, name, reduction, dtype):
-        if name is not None and not isinstance(name, str):
-            raise wrong("name", "a string or None", name)
         choice("reduction", reduction, REDUCTIONS, also=(None,))
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if not keras.backend.is_float_dtype(self.dtype):
-            raise wrong("dtype", "a floating-point dtype or None", dtype)
+        super().__init__(
+            name=text("name", name, also=(None,)),
+            reduction=reduction,
+            dtype=float_dtype("dtype", dtype),
+        )
 
     @property
     def wide_dtype(self):

@@ -86,7 +86,7 @@ class A2CActorLoss(RowLoss):
         name=None,
         dtype=None,
     ):
-        super().__init__(name or "a2c_actor_loss", reduction, dtype)
+        super().__init__("a2c_actor_loss" if name is None else name, reduction, dtype)
         self.distribution = choice("distribution", distribution, DISTRIBUTIONS)
         self.entropy_coefficient = number("entropy_coefficient", entropy_coefficient, minimum=0)
 

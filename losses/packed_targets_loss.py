@@ -92,7 +92,7 @@ class PackedTargetsLoss(RowLoss):
         dtype=None,
         infinite=(),
     ):
-        super().__init__(name or "packed_targets_loss", reduction, dtype)
+        super().__init__("packed_targets_loss" if name is None else name, reduction, dtype)
         self.sizes = _packing.check_sizes(sizes)
         self.target = _packing.check_part("target", target, self.sizes, also=(None,))
         self.loss = _check_loss(loss, self.sizes, self.target, self.dtype)

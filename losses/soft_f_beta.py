@@ -75,7 +75,7 @@ class SoftFBeta(RowLoss):
         name=None,
         dtype=None,
     ):
-        super().__init__(name or "soft_f_beta", reduction, dtype)
+        super().__init__("soft_f_beta" if name is None else name, reduction, dtype)
         self.beta = number("beta", beta, above=0)
         self.average = choice("average", average, AVERAGES)
         self.from_logits = boolean("from_logits", from_logits)

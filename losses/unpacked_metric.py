@@ -2,7 +2,7 @@ import re
 
 import keras
 
-from .._arguments import in_words, wrong
+from .._arguments import float_dtype, in_words, text, wrong
 from . import _packing
 
 AMBIGUOUS = ("accuracy", "acc", "crossentropy", "ce")
@@ -47,10 +47,9 @@ class UnpackedMetric(keras.metrics.Metric):
     """
 
     def __init__(self, metric, sizes, target, name=None, dtype=None):
-        if name is not None and not isinstance(name, str):
-            raise wrong("name", "a string or None", name)
-        metric = _check_metric(metric, dtype)
-        super().__init__(name=name or metric.name, dtype=metric.dtype)
+        text("name", name, also=(None,))
+        metric = _check_metric(metric, float_dtype("dtype", dtype))
+        super().__init__(name=metric.name if name is None else name, dtype=metric.dtype)
         self.sizes = _packing.check_sizes(sizes)
         self.target = _packing.check_part("target", target, self.sizes)
         self.metric = metric

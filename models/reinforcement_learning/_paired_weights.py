@@ -160,7 +160,8 @@ def paired(target, online):
 
 def _pairs_of_layers(target, online):
     """(layer of target, layer of online) by the keys of both, or nothing where these differ."""
-    _check_networks(target, online)
+    check_network("target", target)
+    check_network("online", online)
     trees = [layer_tree(network) for network in (target, online)]
     layers = [tree.by_path() for tree in trees]
     if layers[0].keys() != layers[1].keys():
@@ -181,17 +182,14 @@ def _check_names(target, online):
         _check_names(*parts)
 
 
-def _check_networks(target, online):
-    for name, network in (("target", target), ("online", online)):
-        if not isinstance(network, keras.layers.Layer):
-            raise TypeError(
-                f"`{name}` must be a Keras layer or model. Received: {name}={network!r}"
-            )
-        if not network.built or not network.weights:
-            raise ValueError(
-                f"`{name}` has no weights yet: build it, or call it on data, first. "
-                f"Received: {name}={network!r}"
-            )
+def check_network(name, network):
+    if not isinstance(network, keras.layers.Layer):
+        raise TypeError(f"`{name}` must be a Keras layer or model. Received: {name}={network!r}")
+    if not network.built or not network.weights:
+        raise ValueError(
+            f"`{name}` has no weights yet: build it, or call it on data, first. "
+            f"Received: {name}={network!r}"
+        )
 
 
 def _weights(target, online, pairs_of_layers):

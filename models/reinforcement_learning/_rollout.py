@@ -1,7 +1,5 @@
 import numpy as np
 
-from ..._arguments import fraction  # noqa: F401 (also imported from here)
-
 
 def check_rollout(terminated, truncated, **numbers_of_steps):
     """All as arrays of one shape, (time,) or (time, environments): flags and float64."""
@@ -12,8 +10,9 @@ def check_rollout(terminated, truncated, **numbers_of_steps):
     shape = arrays["rewards"].shape
     if len(shape) not in (1, 2) or set(shapes.values()) != {shape} or 0 in shape:
         raise ValueError(
-            "All arrays must have the same shape, (time,) or (time, environments), of at least "
-            f"one step. Received: {', '.join(f'{n}.shape={s}' for n, s in shapes.items())}"
+            f"{', '.join(f'`{name}`' for name in shapes)} must have the same shape, (time,) or "
+            "(time, environments), of at least one step. "
+            f"Received: {', '.join(f'{n}.shape={s}' for n, s in shapes.items())}"
         )
     return arrays.values()
 

@@ -1,9 +1,10 @@
 import keras
+import numpy as np
 import tensorflow as tf
 
-from ..._arguments import fraction, integer, positive_integer
+from ..._arguments import fraction, integer, positive_integer, wrong
 from ..._layers_inside import layers_of
-from ._paired_weights import PairedWeights
+from ._paired_weights import PairedWeights, check_network
 
 
 class TargetNetwork:
@@ -121,6 +122,9 @@ class TargetNetwork:
         Raises:
             ValueError: the arrays are not as many, or of other shapes.
         """
+        wanted = [tuple(weight.shape) for weight in self._pairs.exact]
+        if not isinstance(weights, (list, tuple)) or [np.shape(w) for w in weights] != wanted:
+            raise wrong("weights", f"a list of arrays of the shapes {wanted}", weights)
         self.model.set_weights(weights)
         for exact, weight in zip(self._pairs.exact, weights, strict=True):
             exact.assign(weight)
@@ -155,8 +159,7 @@ def _restored(cls, online, model, tau, update_period, weights, calls):
 
 
 def _copy(model):
-    if not isinstance(model, keras.layers.Layer) or not model.built:
-        PairedWeights(model, model)  # says what is wrong
+    check_network("model", model)
     try:
         with keras.saving.CustomObjectScope(_classes_in(model)):
             copy = type(model).from_config(_with_live_functions(model.get_config()))

@@ -215,7 +215,7 @@ def test_errors():
     for wrong in (1, None, "yes"):
         with pytest.raises(ValueError, match=r"`from_logits` must be True or False.*Received"):
             SoftFBeta(from_logits=wrong)
-    with pytest.raises(ValueError, match=r"`name` must be a string or None.*name=3"):
+    with pytest.raises(ValueError, match=r"`name` must be a string, or None.*name=3"):
         SoftFBeta(name=3)
     for wrong in ("average", 3, ["sum"]):
         with pytest.raises(ValueError, match=r"`reduction` must be one of 'sum_over.*, or None"):

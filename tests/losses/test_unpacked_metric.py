@@ -137,7 +137,7 @@ def test_errors():
     for wrong in (None, "colour", ["kind"]):
         with pytest.raises(ValueError, match=r"`target` must be one of 'weight'.*target="):
             UnpackedMetric("mse", SIZES, wrong)
-    with pytest.raises(ValueError, match=r"`name` must be a string or None.*name=3"):
+    with pytest.raises(ValueError, match=r"`name` must be a string, or None.*name=3"):
         UnpackedMetric("mse", SIZES, "price", name=3)
     with pytest.raises(ValueError, match=r"`dtype` has no effect on a metric object.*float64"):
         UnpackedMetric(keras.metrics.MeanSquaredError(), SIZES, "price", dtype="float64")
