@@ -104,11 +104,10 @@ def lsuv(
     if orthogonal:
         _draw_orthogonal(kernels, seed)
     scaling = _Scaling(kernels, target_variance, tolerance, max_iterations)
-    with keras.StatelessScope() as scope:  # Until all has come out well the model is only read.
+    with keras.StatelessScope():  # Until all has come out well the model is only read.
         scaling.run(model, inputs)
-        scaled = [scope.get_current_value(kernel.variable) for kernel in kernels]
-    for kernel, value in zip(kernels, scaled, strict=True):
-        kernel.variable.assign(value)
+    for kernel in kernels:
+        kernel.assign()
     return [
         LayerVariance(kernel.name, kernel.uses, math.exp(kernel.log_factor), kernel.variance)
         for kernel in kernels

@@ -137,7 +137,7 @@ def seed_report(build_and_train, seeds=5, verbose=1):
 
 def _finite_number(score):
     """A number, also one in a tensor of no axes, as a float; else None."""
-    if isinstance(score, (str, bytes, bool, np.bool_)) or keras.tree.is_nested(score):
+    if isinstance(score, (str, bytes, bool, np.bool_)):
         return None
     if keras.ops.is_tensor(score):
         score = keras.ops.convert_to_numpy(score)
