@@ -9,6 +9,7 @@ pass as they are, such as None or "auto".
 import math
 import numbers
 import operator
+import os
 
 import keras
 import numpy as np
@@ -100,6 +101,24 @@ def choice(name, value, choices, also=()):
         words = ", ".join(repr(word) for word in choices)
         raise wrong(name, _or(f"one of {words}", also), value)
     return str(value)
+
+
+def file_path(name, value):
+    """`value` where it is the path of a file."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise wrong(name, "a path", value)
+    return value
+
+
+def real_array(name, value):
+    """`value` as a NumPy array of finite real numbers."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # such as rows of unequal length
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise wrong(name, "finite real numbers", value)
+    return array
 
 
 def float_dtype(name, value):

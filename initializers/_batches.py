@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from .._arguments import wrong
+
 MOST_EXAMPLES = 512  # of a data set that is not batched make the one batch that is read
 
 
@@ -37,6 +39,15 @@ def first_batch(name, dataset, model):
     return _unpacked(first)
 
 
+def inputs_of(model, inputs):
+    """The tensors of one batch of inputs, the first one of a data set."""
+    if is_dataset("inputs", inputs):
+        inputs, _, _ = first_batch("inputs", inputs, model)
+    if inputs is None:
+        raise wrong("inputs", "a batch as the model takes it", inputs)
+    return tensors("inputs", inputs)
+
+
 def all_targets(name, dataset, model):
     """`(y, sample_weight)` of all batches as arrays."""
     found, join = [], np.concatenate
@@ -54,9 +65,9 @@ def all_targets(name, dataset, model):
     )
 
 
-def tensors(structure):
-    """Arrays as tensors of the backend; floats in Keras's float type, None as it is."""
-    return keras.tree.map_structure(_tensor, structure)
+def tensors(name, structure):
+    """Finite arrays as tensors of the backend; floats in Keras's float type, None as it is."""
+    return keras.tree.map_structure(lambda value: _tensor(name, value), structure)
 
 
 def arrays(structure):
@@ -114,10 +125,14 @@ def _array(value):
     return None if value is None else np.asarray(ops.convert_to_numpy(value))
 
 
-def _tensor(value):
+def _tensor(name, value):
     if value is None:
         return None
     if not ops.is_tensor(value):
         value = np.asarray(value)
+        if value.dtype.kind in "OSU" or value.ndim == 0:
+            raise wrong(name, "arrays of numbers with an axis of examples", value)
     is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+    if is_float and not np.isfinite(ops.convert_to_numpy(value).astype("float64")).all():
+        raise wrong(name, "finite", value)
     return ops.convert_to_tensor(value, keras.config.floatx() if is_float else None)

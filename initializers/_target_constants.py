@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._arguments import number
+from .._arguments import number, real_array, wrong
 
 KINDS = {
     "binary_crossentropy": "binary_crossentropy",
@@ -177,6 +177,12 @@ def _one_hot(rows, classes):
 def _row_weights(y, rows, sample_weight, class_weight):
     weights = np.ones(rows)
     if class_weight is not None:
+        if not isinstance(class_weight, dict):
+            raise wrong("class_weight", "a dict of numbers by class", class_weight)
+        class_weight = {
+            label: number("class_weight", weight, minimum=0)
+            for label, weight in class_weight.items()
+        }
         # As Keras reads classes: the position of the largest, or the only value as a label.
         wide = y.ndim > 1 and y.shape[-1] > 1
         labels = np.argmax(y, axis=-1) if wide else np.round(y)
@@ -185,7 +191,7 @@ def _row_weights(y, rows, sample_weight, class_weight):
             labels = np.round(y).astype(int).reshape(-1)
         weights = weights * np.array([class_weight.get(label, 1.0) for label in labels])
     if sample_weight is not None:
-        sample_weight = np.asarray(sample_weight, "float64")
+        sample_weight = real_array("sample_weight", sample_weight).astype("float64")
         # Weights of whole examples hold for each of their rows.
         if sample_weight.size == 0 or rows % sample_weight.size:
             raise ValueError(

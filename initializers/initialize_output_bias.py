@@ -3,7 +3,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from .._arguments import boolean
+from .._arguments import boolean, in_words
+from .._keras_objects import keras_object
 from .._layers_inside import layers_of
 from ._batches import all_targets, arrays, is_dataset
 from ._compiled_loss import loss_pairs
@@ -100,11 +101,11 @@ def initialize_output_bias(
         Lin et al., 2017, Focal Loss for Dense Object Detection, section 3.3,
         https://arxiv.org/abs/1708.02002
     """
-    if not getattr(model, "outputs", None):
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         raise ValueError(
             "`model` must be a functional or sequential model that is built; for any other give "
             "its last layer a `PriorBias`. "
-            f"Received: model={getattr(model, 'name', model)!r}"
+            f"Received: model={in_words(model)}"
         )
     boolean("zero_kernel", zero_kernel)
     plans = [
@@ -284,7 +285,7 @@ def _activation_name(layer):
 def _read_loss(loss, is_given, activation):
     """The kind of loss, whether it takes logits, its label smoothing, what makes it focal."""
     by_name = isinstance(loss, str)
-    loss = keras.losses.get(loss)
+    loss = keras_object("loss", loss)
     is_object = isinstance(loss, keras.losses.Loss)
     name = type(loss).__name__ if is_object else getattr(loss, "__name__", repr(loss))
     kind = loss_kind(name, {**KINDS, **FOCAL_KINDS})

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from .._arguments import boolean, number, positive_integer, wrong
-from ._batches import first_batch, is_dataset, tensors
+from ._batches import inputs_of
 from ._layer_calls import intercepted, is_signal, kernel_of, outputs_and_signal, watched_layers
 from ._seeds import fresh_seed, read_seed
 
@@ -97,20 +97,17 @@ def lsuv(
             "`seed` is for `orthogonal=True`: without orthogonal kernels nothing is drawn. "
             f"Received: orthogonal=False, seed={seed!r}"
         )
-    if is_dataset("inputs", inputs):
-        inputs, _, _ = first_batch("inputs", inputs, model)
-    inputs = tensors(inputs)
+    inputs = inputs_of(model, inputs)
     if not model.built:
         model(inputs, training=False)
     kernels = _used_kernels(model, inputs)
     if orthogonal:
         _draw_orthogonal(kernels, seed)
     scaling = _Scaling(kernels, target_variance, tolerance, max_iterations)
-    with keras.StatelessScope() as scope:  # Until all has come out well the model is only read.
+    with keras.StatelessScope():  # Until all has come out well the model is only read.
         scaling.run(model, inputs)
-        scaled = [scope.get_current_value(kernel.variable) for kernel in kernels]
-    for kernel, value in zip(kernels, scaled, strict=True):
-        kernel.variable.assign(value)
+    for kernel in kernels:
+        kernel.assign()
     return [
         LayerVariance(kernel.name, kernel.uses, math.exp(kernel.log_factor), kernel.variance)
         for kernel in kernels

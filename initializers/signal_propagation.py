@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from .._arguments import in_words, wrong
-from ._batches import first_batch, is_dataset, tensors
+from ._batches import first_batch, inputs_of, is_dataset, tensors
 from ._compiled_loss import fit_loss
 from ._layer_calls import (
     bias_of,
@@ -137,7 +137,7 @@ def signal_propagation(model, inputs, targets=None, loss=None):
 
 def _batch(model, inputs, targets, loss):
     if not is_dataset("inputs", inputs):
-        return tensors(inputs), tensors(targets), None
+        return inputs_of(model, inputs), tensors("targets", targets), None
     if targets is not None:
         raise ValueError(
             "`targets` must be None where `inputs` is a data set, which has its own. "
@@ -146,7 +146,7 @@ def _batch(model, inputs, targets, loss):
     batch = first_batch("inputs", inputs, model)
     if loss is None and not model.compiled:
         batch = (batch[0], None, None)
-    return tensors(batch)
+    return tensors("inputs", batch)
 
 
 def _along_a_direction(outputs):

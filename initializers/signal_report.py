@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arguments import file_path
 from .._pictures import import_pyplot
 
 # Between these a deep network still learns with the usual optimizers and learning rates.
@@ -84,6 +85,7 @@ class SignalReport:
         Raises:
             ImportError: matplotlib is not installed.
         """
+        file_path("path", path)
         plt = import_pyplot()
         figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
         depth = np.arange(len(self.signals))

@@ -1,7 +1,7 @@
 import keras
 
 from .._arguments import boolean, positive_integer, unused
-from ._keras_objects import keras_object
+from .._keras_objects import keras_object
 from ._pieces import largest_piece
 
 WITHOUT_BIAS = "with `use_bias=False`"

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from .._arguments import choice, integer, number, positive_integer, unused
-from ._keras_objects import keras_object
+from .._keras_objects import keras_object
 
 MODES = ("zeros", "learned", "noisy")
 

@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from .._arguments import choice, number, unused, wrong
+from .._keras_objects import keras_object
 from ._axis import axis_argument, axis_from_front
-from ._keras_objects import keras_object
 
 SHARING = ("channel", "layer", "element")
 

@@ -14,14 +14,6 @@ def checked(**arguments):
     return {name: _CHECKS[name](name, value) for name, value in arguments.items()}
 
 
-def checked_optimizer(value):
-    """The optimizer that Keras makes of `value`."""
-    try:
-        return keras.optimizers.get(value)
-    except (TypeError, ValueError) as error:
-        raise wrong("optimizer", "a Keras optimizer or the name of one", value) from error
-
-
 def checked_losses(value):
     """`value` where each entry is a loss that Keras knows, a function, or None."""
     wanted = "a Keras loss, its name or a function"

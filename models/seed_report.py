@@ -31,16 +31,18 @@ class SeedReport:
 
     def __init__(self, seeds, scores):
         self.seeds = list(integers("seeds", seeds))
+        if not isinstance(scores, dict):
+            raise wrong("scores", "a dict of scores by recipe", scores)
         self.scores = {name: _scores(name, values, self.seeds) for name, values in scores.items()}
         if not self.scores:
             raise ValueError("`scores` must hold a recipe. Received: an empty dict")
 
     def mean(self, name):
-        return float(self.scores[name].mean())
+        return float(self.scores[choice("name", name, list(self.scores))].mean())
 
     def std(self, name):
         """Standard deviation of one run, estimated from these; NaN from a single one."""
-        values = self.scores[name]
+        values = self.scores[choice("name", name, list(self.scores))]
         return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
     def difference(self, first, second, confidence=0.95):
@@ -135,7 +137,7 @@ def seed_report(build_and_train, seeds=5, verbose=1):
 
 def _finite_number(score):
     """A number, also one in a tensor of no axes, as a float; else None."""
-    if isinstance(score, (str, bytes, bool, np.bool_)) or keras.tree.is_nested(score):
+    if isinstance(score, (str, bytes, bool, np.bool_)):
         return None
     if keras.ops.is_tensor(score):
         score = keras.ops.convert_to_numpy(score)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .._arguments import built_model, wrong
+from .._arguments import built_model, real_array, wrong
 from .levenberg_marquardt.flat_weights import FlatWeights
 from .levenberg_marquardt.layered_jacobian import LayeredJacobian
 
@@ -60,7 +60,7 @@ class LeastSquaresProblem:
         self._weights = FlatWeights(model.trainable_variables)
         dtype = self._weights.dtype
         self._x = _tensors("x", x)
-        self._y = [tf.cast(_real("y", target), dtype) for target in keras.tree.flatten(y)]
+        self._y = [tf.cast(real_array("y", target), dtype) for target in keras.tree.flatten(y)]
         self._check_shapes()
         self._roots = [
             tf.sqrt(_weights_like(target, sample_weight) / tf.cast(tf.size(target), dtype))
@@ -154,7 +154,7 @@ class LeastSquaresProblem:
 def _weights_like(target, sample_weight):
     if sample_weight is None:
         return tf.ones([1] * target.shape.rank, target.dtype)
-    weight = _real("sample_weight", sample_weight)
+    weight = real_array("sample_weight", sample_weight)
     shape = tuple(weight.shape)
     if not shape or shape != tuple(target.shape[: len(shape)]) or (weight < 0).any():
         wanted = (
@@ -177,14 +177,6 @@ def _tensors(name, data):
         wanted = "an array (examples, ...), or a list or dictionary of one for each input"
         raise wrong(name, wanted, data)
     return tensors
-
-
-def _real(name, value):
-    """`value` as a NumPy array of finite real numbers."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise wrong(name, "an array of finite real numbers, or a structure of such", value)
-    return array
 
 
 def _flat(tensors):

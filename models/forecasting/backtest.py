@@ -1,9 +1,7 @@
-import os
-
 import keras
 import numpy as np
 
-from ..._arguments import integer_or_none, integers, positive_integer, text, wrong
+from ..._arguments import file_path, integer_or_none, integers, positive_integer, text, wrong
 from ..._pictures import import_pyplot
 from .._fit_arguments import checked
 from ._read_series import read_series, read_values
@@ -90,8 +88,7 @@ class Backtest:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        if not isinstance(path, (str, os.PathLike)):
-            raise wrong("path", "a string or a path", path)
+        file_path("path", path)
         text("xlabel", xlabel)
         text("ylabel", ylabel)
         x = np.arange(len(self.series)) if x is None else np.asarray(x)

@@ -16,7 +16,8 @@ from ..._arguments import (
     positive_integer,
     wrong,
 )
-from .._fit_arguments import checked, checked_losses, checked_optimizer
+from ..._keras_objects import keras_object
+from .._fit_arguments import checked, checked_losses
 from ._read_series import read_series
 from .backtest import roll_origin
 from .carried_state import CarriedState
@@ -216,7 +217,7 @@ class StatefulLSTMForecaster(keras.Model):
             weighted_metrics: The same.
             **kwargs: The other arguments of `keras.Model.compile`.
         """
-        optimizer = checked_optimizer(optimizer)
+        optimizer = keras_object("optimizer", optimizer)
         loss = "mse" if loss is None else checked_losses(loss)
         metrics = [*_as_list(metrics), *_as_list(weighted_metrics)] or None
         super().compile(optimizer=optimizer, loss=loss, weighted_metrics=metrics, **kwargs)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ..._arguments import built_model
+from ..._keras_objects import keras_object
 from ...optimizers import LevenbergMarquardt
 from ...optimizers.levenberg_marquardt.failures import BATCHES, DATA, MIXING
 from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
@@ -14,7 +15,7 @@ from ...optimizers.levenberg_marquardt.output_curvature import (
     curvature_form,
 )
 from ...optimizers.levenberg_marquardt.replicas import Replicas
-from .._fit_arguments import checked, checked_losses, checked_optimizer
+from .._fit_arguments import checked, checked_losses
 from .batches import (
     are_arrays,
     check_lengths,
@@ -142,7 +143,7 @@ class LeastSquares(keras.Model):
         """
         if optimizer is None or optimizer == "levenberg_marquardt":
             optimizer = LevenbergMarquardt()
-        optimizer = checked_optimizer(optimizer)
+        optimizer = keras_object("optimizer", optimizer)
         checked_losses(loss)
         named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
         if not isinstance(optimizer, LevenbergMarquardt):

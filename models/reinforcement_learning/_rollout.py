@@ -1,9 +1,13 @@
 import numpy as np
 
+from ..._arguments import real_array
+
 
 def check_rollout(terminated, truncated, **numbers_of_steps):
     """All as arrays of one shape, (time,) or (time, environments): flags and float64."""
-    arrays = {name: _finite(name, array) for name, array in numbers_of_steps.items()}
+    arrays = {
+        name: real_array(name, array).astype("float64") for name, array in numbers_of_steps.items()
+    }
     flags = {"terminated": terminated, "truncated": truncated}
     arrays |= {name: _flags(name, array) for name, array in flags.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
@@ -15,16 +19,6 @@ def check_rollout(terminated, truncated, **numbers_of_steps):
             f"Received: {', '.join(f'{n}.shape={s}' for n, s in shapes.items())}"
         )
     return arrays.values()
-
-
-def _finite(name, array):
-    array = np.asarray(array)
-    if array.dtype.kind not in "iufb" or not np.isfinite(array).all():
-        raise ValueError(
-            f"`{name}` must hold finite real numbers. Received: dtype {array.dtype} with "
-            f"{np.sum(~np.isfinite(array)) if array.dtype.kind == 'f' else 0} NaN or infinite"
-        )
-    return array.astype("float64")
 
 
 def _flags(name, array):

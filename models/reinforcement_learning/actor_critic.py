@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from ..._arguments import boolean, fraction, integer, integers, number, positive_integer, wrong
+from ..._keras_objects import keras_object
 from ...losses import A2CActorLoss
 from ...losses._gaussian import bounded_log_std
 from ._environments import number_of_environments
@@ -110,7 +111,7 @@ class ActorCritic(keras.Model):
         self.observation_space = self._observations.plain
         self.action_space = self._actions.config
         self.units = integers("units", units, minimum=1) if units not in ((), []) else ()
-        self.activation = keras.activations.get(activation)
+        self.activation = keras_object("activation", activation)
         self.normalize_observations = boolean("normalize_observations", normalize_observations)
         self.normalize_rewards = boolean("normalize_rewards", normalize_rewards)
         self.initial_log_std = number("initial_log_std", initial_log_std)
@@ -164,8 +165,10 @@ class ActorCritic(keras.Model):
         else:
             distribution = "categorical" if self.discrete else "gaussian"
             actor_loss = A2CActorLoss(distribution, entropy_coefficient)
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=0.5)
         super().compile(
-            optimizer=optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=0.5),
+            optimizer=keras_object("optimizer", optimizer),
             loss={"actor": actor_loss, "critic": "mse"},
             loss_weights={"actor": 1.0, "critic": value_coefficient},
             **kwargs,

@@ -4,7 +4,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from backends import double_precision, to_numpy
+from backends import ON_TENSORFLOW, double_precision, to_numpy
 from scipy import integrate, stats
 
 from kerazoo.initializers import ActivationNormal, calculate_gain
@@ -40,10 +40,10 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_against_scipy(name):
-    """In float64; on JAX without 64 bits it is as good as float32."""
+    """On TensorFlow in float64; elsewhere Keras takes some functions in float32."""
     with double_precision():
         found = calculate_gain(name)
-    assert found == pytest.approx(scipy_gain(*FORMULAS[name]), rel=1e-9)
+    assert found == pytest.approx(scipy_gain(*FORMULAS[name]), rel=1e-9 if ON_TENSORFLOW else 1e-7)
     assert calculate_gain(name) == pytest.approx(found, rel=1e-6)
 
 

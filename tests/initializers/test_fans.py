@@ -161,7 +161,7 @@ def test_efficient_net_conv_keeps_the_variance_of_gradients():
     """Backwards each input pixel sums fan_out products of half of which relu lets through."""
     kernel = EfficientNetConvKernel(seed=0)((3, 3, 64, 100))
     x = keras.random.normal((2, 12, 12, 100), seed=1)
-    y = keras.ops.conv_transpose(x, kernel, padding="valid")[:, 3:-3, 3:-3]
+    y = keras.ops.conv_transpose(x, kernel, 1, padding="valid")[:, 3:-3, 3:-3]
     assert np.var(to_numpy(y)) == pytest.approx(2, rel=0.1)
 
 

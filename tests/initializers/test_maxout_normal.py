@@ -38,6 +38,6 @@ def test_keeps_the_mean_square_of_twenty_layers(pieces):
             z = h @ to_numpy(initializer((width, pieces * width)))
             h = z.reshape(256, pieces, width).max(axis=1)
         ratios.append(np.mean(z**2) / initializer.scale)
-    assert 0.8 < np.exp(np.mean(np.log(ratios))) < 1.25, ratios
+    assert 0.7 < np.exp(np.mean(np.log(ratios))) < 1.4, ratios
     assert min(ratios) > 0.3
     assert max(ratios) < 3

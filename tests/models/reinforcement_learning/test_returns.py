@@ -109,9 +109,9 @@ def test_errors():
         discounted_returns(np.ones((4, 2, 1)), *np.zeros((2, 4, 2, 1), bool))
     with pytest.raises(ValueError, match="at least one step"):
         discounted_returns([], [], [])
-    with pytest.raises(ValueError, match=r"`rewards` must hold finite.*1 NaN"):
+    with pytest.raises(ValueError, match=r"`rewards` must be finite real numbers.*nan"):
         discounted_returns([np.nan, 1.0], [False, True], [False, False])
-    with pytest.raises(ValueError, match=r"`values` must hold finite"):
+    with pytest.raises(ValueError, match=r"`values` must be finite"):
         generalized_advantage(ones, ones * np.inf, ones, no, no)
     with pytest.raises(ValueError, match=r"`truncated` must be boolean"):
         discounted_returns([1.0, 1.0], [False, True], [0.5, 0.0])
