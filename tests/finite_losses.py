@@ -7,12 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-MAGNITUDES = (1e-30, 1e-8, 0.3, 1.0, 4.9, 5.1, 60.0, 1e4, 6e4, 1e10, 1e20, 1e30)
-LARGEST = {"float16": 6.5e4, "bfloat16": 1e30, "float32": 1e30}
+MAGNITUDES = (1e-30, 1e-8, 0.3, 1.0, 4.9, 5.1, 60.0, 1e4, 6e4, 1e10, 1e20, 1e30, 3e38)
+LARGEST = {"float16": 6.5e4, "bfloat16": 3e38, "float32": 3e38}
 
 
 def extreme_predictions(columns, dtype="float32", rows=1500):
-    """An array (rows, columns) of numbers of both signs from 1e-30 to 1e30, as `dtype` holds them.
+    """An array (rows, columns) of numbers of both signs from 1e-30 to 3e38, as `dtype` holds them.
 
     Each number alone in all columns, each beside each other one, and then combinations at random.
     """

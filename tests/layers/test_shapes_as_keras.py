@@ -85,14 +85,14 @@ def test_as_keras(pair):
 def test_a_kernel_larger_than_the_image(shape):
     layer = MaxoutConv2D(4, 2, 3)
     for step in (layer.compute_output_shape, layer.build):
-        with pytest.raises(ValueError, match="output size would be (zero or )?negative"):
+        with pytest.raises(ValueError, match=r"output size would be (zero or )?negative"):
             step(shape)
-    with pytest.raises(ValueError, match="output size would be (zero or )?negative"):
+    with pytest.raises(ValueError, match=r"output size would be (zero or )?negative"):
         layer(keras.KerasTensor(shape))
-    with pytest.raises(ValueError, match="output size would be (zero or )?negative"):
+    with pytest.raises(ValueError, match=r"output size would be (zero or )?negative"):
         layer(ops.ones([size or 2 for size in shape]))
     layer.build((None, None, None, 3))
-    with pytest.raises(ValueError, match="output size would be (zero or )?negative"):
+    with pytest.raises(ValueError, match=r"output size would be (zero or )?negative"):
         layer(keras.KerasTensor(shape))
 
 

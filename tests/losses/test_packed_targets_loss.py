@@ -446,6 +446,7 @@ def test_masked_sequences():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model_with_several_outputs(tmp_path):
     """Weights, losses by output name and their metrics survive, `safe_mode` and a new process."""
     inputs = keras.Input((2,))

@@ -170,6 +170,7 @@ def test_trains_where_the_mask_says():
     assert model.evaluate(x, y, verbose=0) < before - 0.05
 
 
+@pytest.mark.slow
 @backends.needs_tensorflow("replicas of tf.distribute")
 def test_two_replicas():
     """Each counts for half, as in Keras's losses of one value a row: gradients are summed."""
