@@ -279,7 +279,7 @@ def test_seed_must_be_an_integer(seed):
 
 @pytest.mark.parametrize("value", [None, "zeroes", 0.5])
 def test_state_initializer_must_be_one(value):
-    with pytest.raises(ValueError, match=r"`state_initializer` must be a Keras initializer.*Rec"):
+    with pytest.raises(ValueError, match=r"`state_initializer` must be an initializer.*Rec"):
         InitialState(5, mode="learned", state_initializer=value)
 
 
