@@ -65,6 +65,7 @@ def test_docstring(name):
     assert not report, "".join(report)
 
 
+@pytest.mark.slow
 def test_layers_load_in_a_fresh_process(tmp_path):
     made = [e for e in examples.EXAMPLES.values() if isinstance(e, examples.Layer)]
     for i, example in enumerate(made):
@@ -90,6 +91,7 @@ def test_layers_load_in_a_fresh_process(tmp_path):
     assert printed.count("same") == len(made)
 
 
+@pytest.mark.slow
 def test_losses_load_in_a_fresh_process(tmp_path):
     """With the compiled model, whose evaluation stays the same."""
     made = [e for e in examples.EXAMPLES.values() if isinstance(e, examples.Loss)]

@@ -132,7 +132,7 @@ def test_absent_classes():
         ([0, 1, 1], {"sample_weight": [1, 2]}, "one value for each example"),
         ([0, 1], {"sample_weight": [0, 0]}, "not all 0"),
         ([0, 1], {"sample_weight": [1, np.inf]}, "must be finite"),
-        ([0, 1], {"class_weight": {0: -1.0}}, "not negative"),
+        ([0, 1], {"class_weight": {0: -1.0}}, "of at least 0"),
     ],
 )
 def test_targets_are_checked(y, arguments, message):

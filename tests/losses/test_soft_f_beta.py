@@ -149,6 +149,7 @@ def test_a_probability_counts_as_the_nearer_of_0_and_1():
     assert gradient[2] < 0
 
 
+@pytest.mark.slow
 def test_trains_where_the_mask_says():
     x, y = RNG.normal(size=(8, 5, 2)).astype("float32"), RNG.integers(2, size=(8, 5, 1))
     x[::2, 3:] = 0

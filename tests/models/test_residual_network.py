@@ -22,6 +22,7 @@ def mean_square_after_blocks(residual, blocks, seed):
     return np.mean(h.astype("float64") ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("residual", "expected", "tolerance"),
     [("skip_init", 1, 0.02), ("fixup", 1, 0.02), ("depth_scaled", np.e, 0.1)],

@@ -50,6 +50,7 @@ def test_sum_of_squares_is_keras_mse(weighted, float64):
     np.testing.assert_allclose(evaluated[0], sum(mse), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_jacobian_is_central_differences(float64):
     x = [RNG.normal(size=(5, 3, 1)), RNG.normal(size=(5, 1))]
     y = [RNG.normal(size=(5, 3, 2)), RNG.normal(size=(5, 3))]

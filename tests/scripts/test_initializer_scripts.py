@@ -61,6 +61,7 @@ def test_first_loss_with_prior_bias_is_the_base_rates_entropy(script):
     assert compare.steps_to_base_rate("zero bias", seed=0, most=0)[0] > 3
 
 
+@pytest.mark.slow
 def test_sign_to_be_recalled(script):
     compare = script("compare_bias_starts")
     x, y = compare.signs(500, 0, noise=0.5)
@@ -71,6 +72,7 @@ def test_sign_to_be_recalled(script):
     assert compare.recall("ChronoBias", seed=0, epochs=1)[-1] > 0.95
 
 
+@pytest.mark.slow
 def test_clients_start_from_the_servers_weights(script):
     federated = script("federated_warm_start")
     keras.utils.set_random_seed(0)

@@ -19,6 +19,7 @@ def script():
     return runpy.run_path(SCRIPT)
 
 
+@pytest.mark.slow
 def test_summary(script, tmp_path, capsys, monkeypatch):
     models, train = [], kerazoo.models.ActorCritic.train
     monkeypatch.setattr(

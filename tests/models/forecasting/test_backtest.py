@@ -65,6 +65,7 @@ def test_refit_trains_on_what_precedes_each_origin(model, series):
         np.testing.assert_allclose(result.forecasts[i], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_refit_true_repeats_the_last_fit(model, series):
     with pytest.raises(ValueError, match="call `fit` first"):
         model.backtest(series, 5, 60, refit=True, verbose=0)

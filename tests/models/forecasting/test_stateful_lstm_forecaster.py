@@ -61,7 +61,7 @@ def frozen():
     return keras.optimizers.SGD(0.0)
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(3, 20), (1, 7), (7, 400)])
+@pytest.mark.parametrize(("rows", "steps"), slow_but((3, 20), of=[(3, 20), (1, 7), (7, 400)]))
 def test_chunked_training_loss_is_the_full_sequence_loss(rows, steps):
     model = make(optimizer=frozen())
     series = waves()

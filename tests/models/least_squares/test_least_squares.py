@@ -60,7 +60,7 @@ def test_linear_regression_is_lstsq(rule, solver, float64):
 
 
 @pytest.mark.parametrize("scaling", ["max", "diagonal", "identity"])
-@pytest.mark.parametrize("geodesic", [False, True])
+@pytest.mark.parametrize("geodesic", slow_but(False, of=[False, True]))
 def test_every_scaling_descends(scaling, geodesic):
     model = compiled(network(), scaling=scaling, geodesic_acceleration=geodesic)
     loss = fit(model, epochs=40)["loss"]
@@ -292,7 +292,7 @@ def test_inputs_that_are_not_dense_are_refused():
             fit(model, **arguments, shuffle=False)
 
 
-@pytest.mark.parametrize("batch_size", [1, 25, 60, 1000])
+@pytest.mark.parametrize("batch_size", slow_but(25, of=[1, 25, 60, 1000]))
 def test_batch_sizes(batch_size):
     model = compiled(linear())
     history = fit(model, y=X @ [[1.0], [2.0], [3.0]], batch_size=batch_size, epochs=15)
@@ -506,7 +506,7 @@ def test_a_batch_without_gradient_leaves_no_trace(rule):
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "qr"])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", slow_but("trust_region", of=RULES))
 def test_singular_normal_equations(rule, solver, float64):
     x = np.column_stack([X[:, 0], X[:, 0], np.zeros(60)])
     model = compiled(linear(), rule, solver=solver)
@@ -535,6 +535,7 @@ def test_more_weights_than_residuals():
 # Going on
 
 
+@pytest.mark.slow
 def test_other_optimizers_first():
     model = LeastSquares(network())
     model.compile("adam", loss="mse")
@@ -555,7 +556,7 @@ def test_other_optimizers_first():
 
 
 @pytest.mark.parametrize("solver", ["qr", "dual"])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", slow_but("trust_region", of=RULES))
 def test_other_data_after_convergence(rule, solver):
     model = compiled(linear(), rule, solver=solver)
     fit(model, epochs=60)
@@ -701,6 +702,7 @@ def test_stationary_weights_end_a_fit_by_gtol_alone(float64):
     assert model.optimizer.converged.numpy() == 1
 
 
+@pytest.mark.slow
 def test_polish_is_for_full_batches(float64):
     model = compiled(network())
     assert fit(model, epochs=2)["polish"][-1] == 1

@@ -29,6 +29,7 @@ def test_learns_the_corridor():
     np.testing.assert_array_equal(model.act([[0.0, 0.5], [-0.5, 0.5]]), [1, 1])
 
 
+@pytest.mark.slow
 def test_learns_a_continuous_action():
     """Bounds -2 and 2: what the network calls 1 is 2 to the environment."""
     model = ActorCritic(1, Guess.action_space, units=(16,), initial_log_std=-0.5, seed=0)
@@ -70,6 +71,7 @@ def by_hand(model, rollout, discount, gae_lambda, entropy_coefficient):
     return [w - 0.1 * g for w, g in zip(weights, tape.gradient(loss, weights), strict=True)]
 
 
+@pytest.mark.slow
 def test_an_update_is_the_formula():
     """With dummy steps, time limits and ends among its rows."""
     model = corridor_model(normalize_rewards=False)
@@ -134,6 +136,7 @@ def test_acting_is_one_compiled_call(monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_xla_changes_nothing():
     """`jit_compile`, Keras's own word, is for acting and updates; both before and after acting."""
     models = [corridor_model(), corridor_model()]
@@ -217,6 +220,7 @@ def test_rewards_are_scaled_by_the_deviation_of_returns():
     assert losses(1000.0, False)[0] > 1000 * losses(1.0, False)[0]
 
 
+@pytest.mark.slow
 def test_without_gymnasium():
     printed = checks.run_in_fresh_process(
         """

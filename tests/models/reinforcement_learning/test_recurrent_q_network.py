@@ -52,6 +52,7 @@ def episode(length, start=0, terminated=True):
     return observations, steps % 2, 10.0 * steps, terminated
 
 
+@pytest.mark.slow
 def test_memory_recalls_what_is_no_longer_seen():
     """Without it one of the two signs is lost: half of the reward."""
     found = {}
@@ -246,6 +247,7 @@ def test_memory_is_empty_at_the_start_of_an_episode():
         np.testing.assert_array_equal(actions, greedy)
 
 
+@pytest.mark.slow
 def test_seeds_decide():
     def run(model_seed, seed):
         model = make(seed=model_seed)

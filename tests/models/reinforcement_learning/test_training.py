@@ -62,6 +62,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @agents
 def test_resumes_as_if_never_interrupted(agent, tmp_path):
     """After an environment that broke, and after Ctrl-C."""
@@ -90,6 +91,7 @@ def test_resumes_as_if_never_interrupted(agent, tmp_path):
     np.testing.assert_equal(again.history, expected)
 
 
+@pytest.mark.slow
 def test_the_replay_comes_back_as_it_was(tmp_path):
     """The file that `last.keras` goes with, and no other, is left in the folder."""
     model = recurrent_q()

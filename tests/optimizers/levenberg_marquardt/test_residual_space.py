@@ -33,7 +33,6 @@ def dense_system(objective, w):
 @pytest.mark.parametrize(
     ("name", "rows"),
     slow_but(
-        ("mse", 7),
         ("two outputs", 10**6),
         of=[
             *itertools.product(["mse", "huber", "l1", "frozen", "two outputs"], [10**6, 7]),
