@@ -36,7 +36,7 @@ class ChronoBias(SeededInitializer):
     Example:
 
     >>> bias = kerazoo.initializers.ChronoBias(max_time=60)((4 * 5,))
-    >>> i, f, c, o = np.split(bias, 4)
+    >>> i, f, c, o = np.split(keras.ops.convert_to_numpy(bias), 4)
     >>> bool(np.all(f >= 0) and np.all(f <= np.log(59)) and np.all(i == -f))
     True
 

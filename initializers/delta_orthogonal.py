@@ -32,7 +32,8 @@ class DeltaOrthogonal(SeededInitializer):
     ...     8, 3, padding="same", kernel_initializer=kerazoo.initializers.DeltaOrthogonal()
     ... )
     >>> x = np.ones((1, 5, 5, 4))
-    >>> np.allclose(np.sum(layer(x) ** 2, axis=-1), 4, atol=1e-5)
+    >>> squares = keras.ops.convert_to_numpy(layer(x)) ** 2
+    >>> np.allclose(np.sum(squares, axis=-1), 4, atol=1e-5)
     True
 
     References:

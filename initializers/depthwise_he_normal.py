@@ -26,7 +26,7 @@ class DepthwiseHeNormal(SeededInitializer):
     Example:
 
     >>> initializer = kerazoo.initializers.DepthwiseHeNormal(seed=0)
-    >>> round(float(keras.ops.std(initializer((3, 3, 500, 1)))), 2)  # sqrt(2 / 9)
+    >>> round(float(keras.ops.std(initializer((3, 3, 5000, 1)))), 2)  # sqrt(2 / 9)
     0.47
 
     References:

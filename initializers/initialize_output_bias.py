@@ -94,8 +94,8 @@ def initialize_output_bias(
     >>> model.compile("adam", "binary_crossentropy")
     >>> y = np.r_[np.ones(19), np.zeros(979)]  # 20 of 1000, with one more of each class
     >>> report = kerazoo.initializers.initialize_output_bias(model, y)
-    >>> round(float(model(np.ones((1, 3)))[0, 0]), 4)
-    0.02
+    >>> model.predict(np.ones((1, 3)), verbose=0).round(4)
+    array([[0.02]], dtype=float32)
 
     References:
         Lin et al., 2017, Focal Loss for Dense Object Detection, section 3.3,

@@ -36,8 +36,8 @@ class PriorBias(keras.initializers.Initializer):
     >>> y = np.array([0, 0, 0, 1, 0, 0, 0, 0])
     >>> bias = kerazoo.initializers.PriorBias.from_targets(y)  # log((1 + 1) / (7 + 1))
     >>> layer = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros", bias_initializer=bias)
-    >>> round(float(layer(np.ones((1, 3)))[0, 0]), 4)  # (1 + 1) / (8 + 2)
-    0.2
+    >>> keras.ops.convert_to_numpy(layer(np.ones((1, 3))))  # (1 + 1) / (8 + 2)
+    array([[0.2]], dtype=float32)
 
     References:
         Lin et al., 2017, Focal Loss for Dense Object Detection, section 3.3,

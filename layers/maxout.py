@@ -40,8 +40,8 @@ class Maxout(keras.layers.Layer):
     Example:
 
     >>> x = np.array([[1.0, 5.0, 2.0, 4.0]])
-    >>> kerazoo.layers.Maxout(2)(x)  # groups (1, 2) and (5, 4)
-    <tf.Tensor: shape=(1, 2), dtype=float32, numpy=array([[2., 5.]], dtype=float32)>
+    >>> keras.ops.convert_to_numpy(kerazoo.layers.Maxout(2)(x))  # groups (1, 2) and (5, 4)
+    array([[2., 5.]], dtype=float32)
 
     References:
         Goodfellow et al., 2013, Maxout Networks, https://arxiv.org/abs/1302.4389

@@ -46,8 +46,8 @@ class MaxoutConv2D(MaxoutLayer):
     Example:
 
     >>> layer = kerazoo.layers.MaxoutConv2D(8, pieces=2, kernel_size=3, padding="same")
-    >>> layer(np.ones((1, 28, 28, 1))).shape
-    TensorShape([1, 28, 28, 8])
+    >>> tuple(layer(np.ones((1, 28, 28, 1))).shape)
+    (1, 28, 28, 8)
 
     References:
         Goodfellow et al., 2013, Maxout Networks, https://arxiv.org/abs/1302.4389

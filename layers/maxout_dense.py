@@ -42,8 +42,8 @@ class MaxoutDense(MaxoutLayer):
 
     >>> start = kerazoo.initializers.MaxoutNormal(pieces=4)
     >>> layer = kerazoo.layers.MaxoutDense(3, pieces=4, kernel_initializer=start)
-    >>> layer(np.ones((2, 5))).shape, layer.kernel.shape
-    (TensorShape([2, 3]), TensorShape([5, 12]))
+    >>> tuple(layer(np.ones((2, 5))).shape), tuple(layer.kernel.shape)
+    ((2, 3), (5, 12))
 
     References:
         Goodfellow et al., 2013, Maxout Networks, https://arxiv.org/abs/1302.4389

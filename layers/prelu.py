@@ -54,8 +54,8 @@ class PReLU(keras.layers.Layer):
     Example:
 
     >>> x = np.array([[-4.0, 0.0, 2.0]])
-    >>> kerazoo.layers.PReLU()(x)
-    <tf.Tensor: shape=(1, 3), dtype=float32, numpy=array([[-1.,  0.,  2.]], dtype=float32)>
+    >>> keras.ops.convert_to_numpy(kerazoo.layers.PReLU()(x))
+    array([[-1.,  0.,  2.]], dtype=float32)
 
     References:
         He et al., 2015, Delving Deep into Rectifiers, https://arxiv.org/abs/1502.01852

@@ -41,8 +41,8 @@ class MaxoutNetwork(keras.Model):
     Example:
 
     >>> model = kerazoo.models.MaxoutNetwork((28, 28, 1), num_outputs=10)
-    >>> model(np.ones((2, 28, 28, 1))).shape
-    TensorShape([2, 10])
+    >>> tuple(model(np.ones((2, 28, 28, 1))).shape)
+    (2, 10)
 
     References:
         Goodfellow et al., 2013, Maxout Networks, https://arxiv.org/abs/1302.4389

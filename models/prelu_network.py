@@ -34,8 +34,8 @@ class PReLUNetwork(keras.Model):
     Example:
 
     >>> model = kerazoo.models.PReLUNetwork((28, 28, 1), num_outputs=10)
-    >>> model(np.ones((2, 28, 28, 1))).shape
-    TensorShape([2, 10])
+    >>> tuple(model(np.ones((2, 28, 28, 1))).shape)
+    (2, 10)
 
     References:
         He et al., 2015, Delving Deep into Rectifiers, https://arxiv.org/abs/1502.01852

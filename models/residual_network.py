@@ -49,8 +49,8 @@ class ResidualNetwork(keras.Model):
 
     >>> model = kerazoo.models.ResidualNetwork((8, 8, 1), num_outputs=10, num_blocks=4, width=16)
     >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    >>> model(np.ones((2, 8, 8, 1))).shape
-    TensorShape([2, 10])
+    >>> tuple(model(np.ones((2, 8, 8, 1))).shape)
+    (2, 10)
 
     References:
         He et al., 2016, Identity Mappings in Deep Residual Networks,

@@ -21,6 +21,7 @@ NEED_TENSORFLOW = {
         "hard_update",
         "soft_update",
     },
+    "kerazoo.models.forecasting": {"Backtest", "StatefulLSTMForecaster"},
     "kerazoo.optimizers": {"LeastSquaresProblem", "LevenbergMarquardt"},
 }
 

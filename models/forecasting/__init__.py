@@ -1,7 +1,6 @@
 """Forecasting time series: the recurrent forecaster, its baselines and its measures."""
 
 from ..._backend import ON_TENSORFLOW, without_tensorflow
-from .backtest import Backtest
 from .linear_autoregression import LinearAutoregression
 from .mase import mase
 from .pack_series import pack_series
@@ -9,6 +8,7 @@ from .rmse import rmse
 from .seasonal_naive import SeasonalNaive
 
 if ON_TENSORFLOW:
+    from .backtest import Backtest
     from .stateful_lstm_forecaster import StatefulLSTMForecaster
 
 __all__ = [
