@@ -5,6 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(keras.optimizers, "OptimizerMap"), reason="Keras has MultiOptimizer from 3.15 on"
+)
+
 RATES = {"body": 0.1, "critic": 0.01}
 
 

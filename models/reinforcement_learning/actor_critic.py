@@ -428,9 +428,11 @@ class ActorCritic(keras.Model):
             "actor": actor_loss.pack(action=actions, advantage=advantages),
             "critic": returns.astype("float32"),
         }
+        self.reset_metrics()  # Keras 3.10 goes on with the mean of all batches so far.
         logs = self.train_on_batch(
             observations, targets, {"actor": weights, "critic": weights}, return_dict=True
         )
+        logs = {name: float(value) for name, value in logs.items()}
         if not all(map(math.isfinite, logs.values())):
             raise ValueError(f"The losses must stay finite. {DIVERGED} Received: {logs}")
         if self.normalize_observations:
