@@ -48,11 +48,15 @@ class UnpackedMetric(keras.metrics.Metric):
 
     def __init__(self, metric, sizes, target, name=None, dtype=None):
         text("name", name, also=(None,))
+        given = metric
         metric = _check_metric(metric, float_dtype("dtype", dtype))
         super().__init__(name=metric.name if name is None else name, dtype=metric.dtype)
         self.sizes = _packing.check_sizes(sizes)
         self.target = _packing.check_part("target", target, self.sizes)
         self.metric = metric
+        # A function is saved as such: Keras would take the name of its wrapper for the function.
+        is_wrapped = type(metric) is keras.metrics.MeanMetricWrapper and metric is not given
+        self._saved_as = given if is_wrapped and not isinstance(given, dict) else metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         part = _packing.unpack(y_true, self.sizes)[self.target]
@@ -67,7 +71,7 @@ class UnpackedMetric(keras.metrics.Metric):
     def get_config(self):
         return {
             **super().get_config(),
-            "metric": keras.saving.serialize_keras_object(self.metric),
+            "metric": keras.saving.serialize_keras_object(self._saved_as),
             "sizes": dict(self.sizes),
             "target": self.target,
         }

@@ -34,12 +34,7 @@ class PairedWeights:
         self.target, self.online = _weights(target, online, layers)
         # float32 in place of what half precision cannot hold: at 1.0, a step of .005 * .01 is lost.
         self.exact = [w.value for w in self.target]
-        self.half_precision = [  # the names of those that a small step does not move
-            w.path
-            for w, o in zip(self.target, self.online, strict=True)
-            if w.dtype in HALF_PRECISION and _moves(w, o)
-        ]
-        self._soft = self._hard = None
+        self._soft = self._hard = self._frozen = None
         with tf.init_scope():
             # An argument of the compiled call would take as long as moving the weights does.
             self._tau = tf.Variable(1.0, trainable=False, dtype=tf.float64)
@@ -53,6 +48,15 @@ class PairedWeights:
         found = [*target.weights, *online.weights]
         known = [*self.target, *self.online]
         return len(found) == len(known) and all(map(operator.is_, found, known))
+
+    @property
+    def half_precision(self):
+        """The names of those that a small step does not move."""
+        return [
+            w.path
+            for w, o in zip(self.target, self.online, strict=True)
+            if w.dtype in HALF_PRECISION and _moves(w, o)
+        ]
 
     def keep_float32(self):
         for i, weight in enumerate(self.target):
@@ -77,7 +81,9 @@ class PairedWeights:
         if not tf.executing_eagerly():  # a variable would have the value of whatever call is last
             self._update(tau, guarded=True)
             return
-        if self._soft is None:
+        frozen = [not weight.trainable for weight in self.online]
+        if self._soft is None or frozen != self._frozen:
+            self._frozen = frozen
             self._soft = tf.function(lambda: self._update(self._tau)).get_concrete_function()
         if tau != self._last_tau:
             self._tau.assign(tau)

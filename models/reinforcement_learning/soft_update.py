@@ -8,8 +8,8 @@ def soft_update(target, online, tau=0.005):
     `target = target + tau * (online - target)`
 
     in one compiled call. `tau` is the share of the online network, as in Stable-Baselines3 and
-    TF-Agents; the momentum of Keras's `use_ema` is `1 - tau`. What is not trainable in `online` at
-    the first call, such as the statistics of `BatchNormalization`, is copied. What layers derive
+    TF-Agents; the momentum of Keras's `use_ema` is `1 - tau`. What is not trainable in `online`,
+    such as the statistics of `BatchNormalization`, is copied. What layers derive
     from their weights, as `Normalization` does, is computed anew, but not inside a `tf.function`.
     The seeds of random layers stay as they are, and so does the state of a stateful RNN: neither is
     a weight.

@@ -143,3 +143,20 @@ def test_errors():
         UnpackedMetric(keras.metrics.MeanSquaredError(), SIZES, "price", dtype="float64")
     with pytest.raises(ValueError, match=r"shape \(batch, ..., 5\)"):
         UnpackedMetric("mse", SIZES, "price").update_state(np.ones((2, 4)), np.ones((2, 1)))
+
+
+def own_measure(y_true, y_pred):
+    return keras.ops.mean(keras.ops.abs(y_true - y_pred), axis=-1)
+
+
+def test_a_function_that_load_model_is_told_of(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    metric = UnpackedMetric(own_measure, {"a": 1, "b": 1}, "a")
+    model.compile("sgd", "mse", metrics=[metric])
+    x, y = np.ones((2, 2)), np.zeros((2, 2))
+    expected = model.evaluate(x, y, verbose=0, return_dict=True)
+    model.save(tmp_path / "model.keras")
+    known = {"own_measure": own_measure}
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects=known)
+    assert loaded.evaluate(x, y, verbose=0, return_dict=True) == expected
+    assert "own_measure" in expected

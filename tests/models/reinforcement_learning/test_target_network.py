@@ -610,3 +610,17 @@ def test_networks_are_freed():
     del target
     gc.collect()
     assert freed() is None
+
+
+def test_weights_frozen_and_thawed_between_updates():
+    """What is frozen is copied, what is not follows by `tau`, as it is at each update."""
+    online = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    target = TargetNetwork(online, tau=0.1)
+    for trainable, share in ((False, 1.0), (True, 0.1), (False, 1.0)):
+        online.trainable = trainable
+        target.hard_update()
+        before = target.model.get_weights()[0]
+        online.layers[0].kernel.assign_add(np.ones((4, 2)))
+        target.update()
+        moved = target.model.get_weights()[0] - before
+        np.testing.assert_allclose(moved, share, rtol=1e-5)
