@@ -13,4 +13,5 @@ def __getattr__(name):
         if name in room.__all__:
             # Not an AttributeError: of that `from kerazoo import ...` would drop the text.
             raise ImportError(f"kerazoo.{name} is {room.__name__}.{name}")
+        getattr(room, name, None)  # On another backend, what needs TensorFlow says so.
     raise AttributeError(f"module 'kerazoo' has no attribute {name!r}")

@@ -114,6 +114,8 @@ def seed_report(build_and_train, seeds=5, verbose=1):
     if integer_or_none(seeds) is not None:
         seeds = range(positive_integer("seeds", seeds))
     seeds = integers("seeds", seeds, minimum=0, maximum=2**32 - 1)
+    if len(set(seeds)) < len(seeds):
+        raise wrong("seeds", "different integers: the same seed says nothing new", seeds)
     verbose = integer("verbose", verbose, minimum=0, maximum=1)
     recipes = build_and_train if isinstance(build_and_train, dict) else {"score": build_and_train}
     if not recipes or not all(map(callable, recipes.values())):

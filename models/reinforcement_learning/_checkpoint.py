@@ -17,7 +17,9 @@ class Checkpoint:
     """
 
     def __init__(self, model, learner, settings, folder, steps):
-        self.model, self.learner, self.settings = model, learner, settings
+        self.model, self.learner = model, learner
+        # Taken now: callbacks may change the learning rate on the way.
+        self.settings = {**settings, **_flat(model.get_compile_config(), "compile")}
         if not isinstance(folder, (str, os.PathLike, type(None))):
             raise wrong("checkpoint", "a path or None", folder)
         self.folder = None if folder is None else pathlib.Path(folder)
@@ -57,6 +59,8 @@ class Checkpoint:
         asked = {**self.settings, "optimizer": type(self.model.optimizer).__name__}
         saved = {**saved, "optimizer": type(last.optimizer).__name__}
         asked = json.loads(json.dumps(asked))  # as it looks in the file: tuples as lists
+        if not any(name.startswith("compile.") for name in saved):  # of an earlier version
+            asked = {n: value for n, value in asked.items() if not n.startswith("compile.")}
         others = [
             f"{name}={saved.get(name)!r}, not {value!r}"
             for name, value in asked.items()
@@ -113,6 +117,17 @@ class Checkpoint:
         part = self.folder / f"part.{name}"
         write(part)
         os.replace(part, self.folder / name)
+
+
+def _flat(config, path):
+    """A nested config as {"compile.optimizer.config.learning_rate": 0.001, ...}."""
+    if not isinstance(config, dict):
+        return {path: config}
+    found = {}
+    for name, value in config.items():
+        if name not in ("name", "shared_object_id", "build_config"):  # as objects were made
+            found |= _flat(value, f"{path}.{name}")
+    return found
 
 
 def _state_file(steps):

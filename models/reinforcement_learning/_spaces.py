@@ -71,11 +71,11 @@ class Observations:
                 raise ValueError(
                     f"Observations must lie in the space {self.config}. Received: {observations}"
                 )
-        vectors = np.asarray(observations, "float32").reshape(rows, -1)
+        vectors = np.asarray(observations, "float32").reshape(rows, self.space.low.size)
         if not self.one_hot:
             return vectors
         sizes = self.space.sizes
-        columns = np.asarray(observations - self.space.low, "int64").reshape(rows, -1)
+        columns = np.asarray(observations - self.space.low, "int64").reshape(rows, len(sizes))
         vectors = np.zeros((rows, self.size), "float32")
         np.put_along_axis(vectors, columns + np.cumsum(sizes) - sizes, 1.0, axis=1)
         return vectors

@@ -5,7 +5,16 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ..._arguments import boolean, fraction, integer, integers, number, positive_integer, wrong
+from ..._arguments import (
+    boolean,
+    fraction,
+    in_words,
+    integer,
+    integers,
+    number,
+    positive_integer,
+    wrong,
+)
 from ..._keras_objects import keras_object
 from ...losses import A2CActorLoss
 from ...losses._gaussian import bounded_log_std
@@ -160,6 +169,12 @@ class ActorCritic(keras.Model):
                 compile acting too: more steps a second, but each new number of rows compiles anew.
         """
         value_coefficient = number("value_coefficient", value_coefficient, above=0)
+        for name in ("loss", "loss_weights"):
+            if name in kwargs:
+                raise ValueError(
+                    f"`{name}` is the agent's own, made of `entropy_coefficient` and "
+                    f"`value_coefficient`. Received: {name}={in_words(kwargs[name])}"
+                )
         if self.discrete and self._actions.shape:
             actor_loss = IndependentChoicesLoss(self._actions.sizes, entropy_coefficient)
         else:

@@ -175,6 +175,9 @@ class RecurrentQNetwork(keras.Model):
         settings |= {"discount": fraction("discount", discount), "tau": fraction("tau", tau)}
         settings["seed"] = integer("seed", seed, minimum=0)
         steps, num_envs = positive_integer("steps", steps), settings["num_envs"]
+        if steps <= settings["learning_starts"]:
+            wanted = f"above `learning_starts`, {settings['learning_starts']}, to learn anything"
+            raise wrong("steps", wanted, steps)
         epochs = epochs_of(steps, settings["evaluation_every"], num_envs)
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3, global_clipnorm=10.0))

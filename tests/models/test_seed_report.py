@@ -79,3 +79,8 @@ def test_of_a_network():
 def test_arguments_are_checked(train, seeds, message):
     with pytest.raises(ValueError, match=message):
         seed_report(train, seeds, verbose=0)
+
+
+def test_a_seed_twice_is_no_second_run():
+    with pytest.raises(ValueError, match="`seeds` must be different integers"):
+        seed_report(lambda seed: 1.0, seeds=[1, 1, 2], verbose=0)

@@ -37,6 +37,9 @@ def test_summary(script, tmp_path, capsys, monkeypatch):
             super().__init__(*args, **kwargs)
             models.append(self)
 
+        def train(self, *args, **kwargs):  # 80 steps must be enough for an update
+            return super().train(*args, learning_starts=40, **kwargs)
+
     monkeypatch.setitem(script["train"].__globals__, "RecurrentQNetwork", Remembered)
     arguments = "--seeds 2 --steps 80 --evaluation-every 40 --episodes 3 --verbose 0 --output"
     monkeypatch.setattr(sys, "argv", ["script", *arguments.split(), str(tmp_path)])

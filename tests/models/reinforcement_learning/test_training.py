@@ -208,3 +208,26 @@ def test_callbacks_and_progress_bar(agent, capsys):
     printed = capsys.readouterr().out
     assert "Epoch 1/10" in printed
     assert "val_return" in printed
+
+
+def test_a_checkpoint_of_other_compile_settings_is_refused(tmp_path):
+    def train_with(steps, *arguments):
+        model = ActorCritic(2, 2, units=(4,), seed=0)
+        model.compile(*arguments)
+        settings = {"num_envs": 2, "num_steps": 8, "evaluation_every": 16, "evaluation_episodes": 1}
+        model.train(Corridor, steps, checkpoint=tmp_path, verbose=0, **settings)
+
+    train_with(16, keras.optimizers.Adam(1e-3), 0.01, 0.5)
+    train_with(32, keras.optimizers.Adam(1e-3), 0.01, 0.5)
+    for arguments, what in (
+        ((keras.optimizers.Adam(0.3), 0.01, 0.5), "learning_rate=0.001.*not 0.3"),
+        ((keras.optimizers.Adam(1e-3), 5.0, 0.5), "entropy_coefficient=0.01, not 5.0"),
+        ((keras.optimizers.Adam(1e-3), 0.01, 3.0), "critic=0.5, not 3.0"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            train_with(48, *arguments)
+
+
+def test_too_few_steps_to_learn_anything():
+    with pytest.raises(ValueError, match="`steps` must be above `learning_starts`, 2000"):
+        RecurrentQNetwork(2, 2, units=4).train(Corridor, steps=2000)
