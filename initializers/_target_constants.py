@@ -27,12 +27,12 @@ FOCAL_KINDS = {
     "CategoricalFocalCrossentropy": "categorical_focal_crossentropy",
 }
 BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
-CROSS_ENTROPIES = (
-    *BINARY,
+CATEGORICAL = (
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
     "sparse_categorical_crossentropy",
 )
+CROSS_ENTROPIES = (*BINARY, *CATEGORICAL)
 
 
 def loss_kind(name, kinds=KINDS):

@@ -11,6 +11,7 @@ from ._compiled_loss import loss_pairs
 from ._layer_calls import kernel_of
 from ._target_constants import (
     BINARY,
+    CATEGORICAL,
     CROSS_ENTROPIES,
     FOCAL_KINDS,
     KINDS,
@@ -159,8 +160,17 @@ def _pairs(model, y, loss, sample_weight):
 
 def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weight):
     """`(layer, kind, activation, prediction, bias)` of one output."""
-    layer, activation = _last_layer(model, tensor)
-    kind, from_logits, label_smoothing, focal = _read_loss(loss, is_given, activation)
+    layer, activation, axis = _last_layer(model, tensor)
+    kind, from_logits, config, focal = _read_loss(loss, is_given, activation)
+    label_smoothing = config.get("label_smoothing", 0.0)
+    rank = len(tensor.shape)
+    if kind in CATEGORICAL and config.get("axis", -1) % rank != axis:
+        raise ValueError(
+            f"`loss` must have its classes on the axis of the units of {layer.name!r}, {axis}. "
+            f"Received: {kind} with axis={config.get('axis', -1)}"
+        )
+    if axis != rank - 1:
+        y = _channels_last(y, axis, tensor, sample_weight, class_weight, label_smoothing)
     if from_logits:
         activation = "sigmoid" if kind in BINARY else "softmax"
     if kind in BINARY and activation == "softmax":
@@ -182,6 +192,24 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
             f"constant prediction for {kind}. Received: {constant}"
         )
     return layer, kind, activation, constant, bias
+
+
+def _channels_last(y, axis, tensor, sample_weight, class_weight, label_smoothing):
+    """Keras takes weights, and smooths labels, along the last axis, whatever the layer does."""
+    if np.ndim(y) != len(tensor.shape) or np.shape(y)[axis] != tensor.shape[axis]:
+        raise ValueError(
+            f"`y` must be of shape {tuple(tensor.shape)} where the last layer has channels_first. "
+            f"Received: shape {np.shape(y)}"
+        )
+    by_example = np.shape(sample_weight) in ((), (len(y),), (len(y), 1))  # () is None.
+    if not by_example or class_weight is not None or label_smoothing:
+        raise ValueError(
+            "Where the last layer has channels_first, `sample_weight` must have one value for "
+            "each example, `class_weight` must be None and `label_smoothing` 0. Received: "
+            f"sample_weight of shape {np.shape(sample_weight)}, class_weight={class_weight!r}, "
+            f"label_smoothing={label_smoothing!r}. Let the model end in channels_last instead"
+        )
+    return np.moveaxis(y, axis, -1)
 
 
 def _check_kernel_is_its_own(model, layer):
@@ -232,17 +260,22 @@ def _by_output(argument, value, outputs, names):
 
 
 def _last_layer(model, tensor, activations=()):
-    """The layer whose bias reaches the output, and the name of the one activation in between."""
+    """The layer whose bias reaches the output, the one activation in between, the units' axis."""
+    rank = len(tensor.shape)
     layer = _producer(model, tensor)
-    while isinstance(layer, (keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU)):
-        activations += (_activation_name(layer),)
+    while type(layer) in (keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU):
+        activations += (_activation(layer, rank),)
         tensor = layer.input
         layer = _producer(model, tensor)
     if isinstance(layer, keras.Model):
         index = next(i for i, t in enumerate(keras.tree.flatten(layer.output)) if t is tensor)
         return _last_layer(layer, layer.outputs[index], activations)
-    if isinstance(layer, keras.layers.TimeDistributed):
+    axis = rank - 1
+    steps = isinstance(layer, keras.layers.TimeDistributed)
+    if steps:
         layer = layer.layer
+    if getattr(layer, "data_format", None) == "channels_first":
+        axis = 2 if steps else 1
     if layer is None:
         raise ValueError(
             "Each output must end in a layer that is used once. Received: an output of shape "
@@ -254,14 +287,21 @@ def _last_layer(model, tensor, activations=()):
             "Each output must end in a layer with a kernel and a bias for each unit. "
             f"Received: layer={getattr(layer, 'name', None)!r}, {type(layer).__name__}"
         )
-    activations += (_activation_name(layer),)
-    activations = [name for name in activations if name != "linear"] or ["linear"]
-    if len(activations) > 1 or activations[0] not in _INVERSE:
+    activations += (_activation(layer, rank),)
+    activations = [found for found in activations if found[0] != "linear"] or [("linear", None)]
+    names = [name for name, _ in activations]
+    name, classes_axis = activations[0]
+    if len(names) > 1 or name not in _INVERSE:
         raise ValueError(
-            f"The output must have at most one activation, of {sorted(_INVERSE)}. "
-            f"Received: {activations} at layer {layer.name!r}"
+            f"The output must have at most one activation, of {sorted(_INVERSE)}, those of Keras. "
+            f"Received: {names} at layer {layer.name!r}"
         )
-    return layer, activations[0]
+    if name == "softmax" and classes_axis != axis:
+        raise ValueError(
+            "The softmax must be over the units of the last layer. Received: softmax over axis "
+            f"{classes_axis}, units of {layer.name!r} on axis {axis}"
+        )
+    return layer, name, axis
 
 
 def _producer(model, tensor):
@@ -275,15 +315,28 @@ def _producer(model, tensor):
     return None
 
 
-def _activation_name(layer):
-    if isinstance(layer, (keras.layers.Softmax, keras.layers.ReLU)):
-        return type(layer).__name__.lower()
+def _activation(layer, rank):
+    """`(name, axis)` of a layer's activation; the axis is that of a softmax, otherwise None."""
+    if isinstance(layer, keras.layers.Softmax):
+        axis = layer.axis
+        return "softmax", axis % rank if isinstance(axis, int) else tuple(axis)
+    if isinstance(layer, keras.layers.ReLU):
+        given = layer.max_value, layer.negative_slope, layer.threshold
+        if given == (None, 0, 0):
+            return "relu", None
+        return "ReLU(max_value={}, negative_slope={}, threshold={})".format(*given), None
     activation = getattr(layer, "activation", None)
-    return "linear" if activation is None else getattr(activation, "__name__", repr(activation))
+    if activation is None:
+        return "linear", None
+    name = getattr(activation, "__name__", None)
+    for module in (keras.activations, keras.ops):  # Another function may have the same name.
+        if name in _INVERSE and activation is getattr(module, name, None):
+            return name, rank - 1
+    return repr(activation), None
 
 
 def _read_loss(loss, is_given, activation):
-    """The kind of loss, whether it takes logits, its label smoothing, what makes it focal."""
+    """The kind of loss, whether it takes logits, its config, what makes it focal."""
     by_name = isinstance(loss, str)
     loss = keras_object("loss", loss)
     is_object = isinstance(loss, keras.losses.Loss)
@@ -311,4 +364,4 @@ def _read_loss(loss, is_given, activation):
             balanced = config.get("apply_class_balancing", False)
             alpha = np.array([1 - alpha, alpha]) if balanced else np.ones(2)
         focal = {"gamma": config.get("gamma", 2.0), "alpha": alpha}
-    return kind, from_logits, config.get("label_smoothing", 0.0), focal
+    return kind, from_logits, config, focal

@@ -462,3 +462,71 @@ def test_one_hot_rows_are_no_labels():
     with pytest.raises(ValueError, match="one-hot"):
         initialize_output_bias(model, np.eye(3))
     np.testing.assert_array_equal(model.layers[-1].bias, before)
+
+
+def channels_first(*layers_after, units=6):
+    """A convolution does not run in this format on every backend; its bias is set on all."""
+    head = layers.Conv2D(units, 1, data_format="channels_first")
+    return keras.Sequential([keras.Input((4, 6, 6)), head, *layers_after])
+
+
+def test_channels_first():
+    y = np.broadcast_to(np.arange(6.0)[:, None, None], (8, 6, 6, 6))
+    model = channels_first()
+    model.compile("sgd", "mse")
+    (row,) = initialize_output_bias(model, y, sample_weight=np.arange(8))
+    np.testing.assert_array_equal(row.bias, np.arange(6))
+    if keras.backend.backend() != "tensorflow":
+        assert model.evaluate(np.ones((8, 4, 6, 6)), y, verbose=0) == 0
+    classes = np.moveaxis(np.eye(3)[RNG.choice(3, (8, 6, 6), p=[0.6, 0.3, 0.1])], -1, 1)
+    loss = keras.losses.CategoricalCrossentropy(axis=1)
+    (row,) = initialize_output_bias(channels_first(layers.Softmax(1), units=3), classes, loss)
+    np.testing.assert_allclose(row.prediction, (classes.sum((0, 2, 3)) + 1) / (8 * 36 + 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "loss", "arguments", "message"),
+    [
+        (lambda: channels_first(), np.ones((8, 5, 6, 6)), "mse", {}, "`y` must be of shape"),
+        (
+            lambda: channels_first(),
+            np.ones((8, 6, 6, 6)),
+            "mse",
+            {"sample_weight": np.ones((8, 6, 6))},
+            "one value for each example",
+        ),
+        (
+            lambda: channels_first(layers.Softmax()),
+            np.ones((8, 6, 6, 6)),
+            "mse",
+            {},
+            "softmax must be over the units",
+        ),
+        (
+            lambda: channels_first(layers.Softmax(1)),
+            np.ones((8, 6, 6, 6)),
+            "categorical_crossentropy",
+            {},
+            "classes on the axis of the units",
+        ),
+    ],
+)
+def test_channels_first_has_limits(model, y, loss, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        initialize_output_bias(model(), y, loss, **arguments)
+
+
+@pytest.mark.parametrize("max_value", [None, 0.0, 1.0])
+def test_only_plain_activations_of_keras_are_inverted(max_value):
+    def relu(x):
+        return 2 * x
+
+    tails = [layers.ReLU(max_value, slope, at) for slope, at in ((0.1, 0), (0, 2.0))]
+    tails += [layers.ReLU(max_value)] if max_value is not None else []
+    for tail in [*tails, layers.Activation(relu)]:
+        model = keras.Sequential([keras.Input((5,)), layers.Dense(1), tail])
+        with pytest.raises(ValueError, match="at most one activation"):
+            initialize_output_bias(model, np.full((9, 1), 3.0), "mse")
+    model = keras.Sequential([keras.Input((5, 2)), layers.Dense(3), layers.Softmax(axis=1)])
+    with pytest.raises(ValueError, match=r"softmax over axis 1, units of .* on axis 2"):
+        initialize_output_bias(model, np.ones((9, 5, 3)), "categorical_crossentropy")
