@@ -113,6 +113,7 @@ def initialize_output_bias(
         _plan(model, tensor, *rest, loss is not None, smoothing, class_weight)
         for tensor, *rest in _pairs(model, y, loss, sample_weight)
     ]
+    _check_one_constant_each(plans)
     if zero_kernel:
         for layer, *_ in plans:
             _check_kernel_is_its_own(model, layer)
@@ -160,6 +161,7 @@ def _pairs(model, y, loss, sample_weight):
 
 def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weight):
     """`(layer, kind, activation, prediction, bias)` of one output."""
+    _check_no_mask(model, tensor)
     layer, activation, axis = _last_layer(model, tensor)
     kind, from_logits, config, focal = _read_loss(loss, is_given, activation)
     label_smoothing = config.get("label_smoothing", 0.0)
@@ -181,8 +183,9 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
     if kind == "sparse_categorical_crossentropy":
         _check_labels(y, tensor.shape)
     units = layer.bias.shape[0]
+    ignored = config.get("ignore_class")
     constant = best_constant(
-        y, kind, smoothing, sample_weight, class_weight, units, label_smoothing, focal
+        y, kind, smoothing, sample_weight, class_weight, units, label_smoothing, focal, ignored
     )
     with np.errstate(all="ignore"):
         bias = _INVERSE[activation](constant)
@@ -192,6 +195,28 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
             f"constant prediction for {kind}. Received: {constant}"
         )
     return layer, kind, activation, constant, bias
+
+
+def _check_no_mask(model, tensor):
+    """The rate of padding must not be learned, and no mask is known without the inputs."""
+    masked = getattr(tensor, "_keras_mask", None) is not None
+    if not masked and len(tensor.shape) > 2:
+        # What a model or a layer of one's own does with masks inside is not seen from outside.
+        is_closed = any(
+            type(layer) is not getattr(keras.layers, type(layer).__name__, None)
+            for layer in model.layers
+        )
+        masked = is_closed and any(
+            getattr(layer, "mask_zero", False) or isinstance(layer, keras.layers.Masking)
+            for layer in layers_of(model)
+        )
+    if masked:
+        raise ValueError(
+            "No output may be masked (Masking, Embedding with mask_zero): which of the targets the "
+            "loss leaves out is not known without the inputs. Give the last layer "
+            "`bias_initializer=PriorBias.from_targets(y[mask], ...)` instead. "
+            f"Received: an output of shape {tuple(tensor.shape)} of {model.name!r}"
+        )
 
 
 def _channels_last(y, axis, tensor, sample_weight, class_weight, label_smoothing):
@@ -210,6 +235,18 @@ def _channels_last(y, axis, tensor, sample_weight, class_weight, label_smoothing
             f"label_smoothing={label_smoothing!r}. Let the model end in channels_last instead"
         )
     return np.moveaxis(y, axis, -1)
+
+
+def _check_one_constant_each(plans):
+    biases = {}
+    for layer, *_, bias in plans:
+        name, first = biases.setdefault(id(layer.bias), (layer.name, bias))
+        if not np.allclose(first, bias, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"The bias of {name!r} reaches several outputs, whose best constants differ: give "
+                "each output a layer of its own, or a loss to one of them alone. "
+                f"Received: biases {first} and {bias}"
+            )
 
 
 def _check_kernel_is_its_own(model, layer):
@@ -341,6 +378,9 @@ def _read_loss(loss, is_given, activation):
     loss = keras_object("loss", loss)
     is_object = isinstance(loss, keras.losses.Loss)
     name = type(loss).__name__ if is_object else getattr(loss, "__name__", repr(loss))
+    own = type(loss) if is_object else loss
+    if own is not getattr(keras.losses, name, None):  # A user's loss may have the same name.
+        name = repr(own)
     kind = loss_kind(name, {**KINDS, **FOCAL_KINDS})
     config = loss.get_config() if is_object else {}
     from_logits = config.get("from_logits", False)

@@ -530,3 +530,116 @@ def test_only_plain_activations_of_keras_are_inverted(max_value):
     model = keras.Sequential([keras.Input((5, 2)), layers.Dense(3), layers.Softmax(axis=1)])
     with pytest.raises(ValueError, match=r"softmax over axis 1, units of .* on axis 2"):
         initialize_output_bias(model, np.ones((9, 5, 3)), "categorical_crossentropy")
+
+
+@pytest.mark.parametrize(("ignored", "smoothing"), [(-1, 0), (0, 1e-6)])
+def test_ignored_labels_count_for_nothing(ignored, smoothing):
+    y = np.where(RNG.uniform(size=400) < 0.3, ignored, LABELS)
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=ignored)
+    model = network(3, "softmax")
+    model.compile("sgd", loss, run_eagerly=True)
+    weights = RNG.uniform(0.5, 2, size=400)
+    (row,) = initialize_output_bias(model, y, smoothing=smoothing, sample_weight=weights)
+    expected = np.bincount(y[y != ignored], weights[y != ignored], minlength=3)
+    np.testing.assert_allclose(row.prediction, expected / expected.sum(), atol=1e-7)
+    bias, best = model.get_layer("head").bias, to_numpy(row.bias)
+    lowest = model.evaluate(X, y, 400, sample_weight=weights, verbose=0)
+    for step in np.vstack([0.05 * np.eye(3), -0.05 * np.eye(3)]):
+        bias.assign(best + step)
+        found = model.evaluate(X, y, 400, sample_weight=weights, verbose=0)
+        assert found > lowest - 1e-6
+
+
+def test_all_labels_ignored():
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=1)
+    with pytest.raises(ValueError, match="other than `ignore_class`"):
+        initialize_output_bias(network(3, "softmax"), np.ones(9), loss)
+
+
+def embedded():
+    inputs = keras.Input((5,))
+    return inputs, layers.Embedding(7, 4, mask_zero=True)(inputs)
+
+
+def masked_directly():
+    inputs, x = embedded()
+    return keras.Model(inputs, layers.Dense(1)(x))
+
+
+def masked_before_a_nested_head():
+    inputs, x = embedded()
+    head = keras.Sequential([keras.Input((5, 4)), layers.Dense(1)])
+    return keras.Model(inputs, head(x))
+
+
+def masked_inside_a_nested_model():
+    inputs = keras.Input((5,))
+    return keras.Model(inputs, layers.Dense(1)(keras.Model(*embedded())(inputs)))
+
+
+def masked_by_numbers():
+    return keras.Sequential([keras.Input((5, 2)), layers.Masking(), layers.Dense(1)])
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.parametrize(
+    "make",
+    [
+        masked_directly,
+        masked_before_a_nested_head,
+        masked_inside_a_nested_model,
+        masked_by_numbers,
+    ],
+)
+def test_masked_outputs_are_refused(make):
+    with pytest.raises(ValueError, match="No output may be masked"):
+        initialize_output_bias(make(), np.ones((9, 5, 1)), "mse")
+
+
+def test_a_mask_that_is_used_up_is_none():
+    inputs, x = embedded()
+    for pooled in (layers.GlobalAveragePooling1D()(x), layers.SimpleRNN(3)(x)):
+        model = keras.Model(inputs, layers.Dense(1)(pooled))
+        model.compile("sgd", "mse", run_eagerly=True)
+        initialize_output_bias(model, np.full((9, 1), 3.0))
+        assert model.evaluate(np.eye(5)[[0, 1, 2] * 3], np.full((9, 1), 3.0), verbose=0) == 0
+
+
+def test_one_bias_has_one_constant():
+    inputs = keras.Input((5,))
+    z = layers.Dense(1)(inputs)
+    model = keras.Model(inputs, {"a": z, "b": layers.Activation("linear")(z)})
+    before = model.get_weights()
+    y = np.full((9, 1), 3.0)
+    with pytest.raises(ValueError, match="reaches several outputs"):
+        initialize_output_bias(model, {"a": y, "b": y + 2}, "mse")
+    np.testing.assert_equal(model.get_weights(), before)
+    initialize_output_bias(model, {"a": y, "b": y}, "mse")
+    assert all((to_numpy(v) == 3).all() for v in model(X[:9]).values())
+
+
+@pytest.mark.parametrize("shape", [(), (200,), (2, 400), (5, 400), (400, 6), (1,)])
+def test_sample_weights_are_those_of_examples_or_positions(shape):
+    steps = keras.Sequential([keras.Input((5, 2)), layers.Dense(1)])
+    y = RNG.normal(size=(400, 5, 1))
+    with pytest.raises(ValueError, match="`sample_weight` must have one value"):
+        initialize_output_bias(steps, y, "mse", sample_weight=np.ones(shape))
+    weights = RNG.uniform(size=(400, 5))
+    for given in (weights, weights[..., None]):
+        (row,) = initialize_output_bias(steps, y, "mse", sample_weight=given)
+        assert row.bias[0] == pytest.approx(np.average(y[..., 0], weights=weights))
+
+
+def mean_squared_error(y_true, y_pred):
+    return keras.ops.abs(y_true - y_pred)
+
+
+class MeanSquaredError(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return mean_squared_error(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [mean_squared_error, MeanSquaredError()])
+def test_a_loss_that_only_has_the_name_is_refused(loss):
+    with pytest.raises(ValueError, match="`loss` must be one whose best constant"):
+        initialize_output_bias(network(1), MONEY, loss)
