@@ -2,6 +2,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from .._arguments import boolean, in_words
 from .._keras_objects import keras_object
@@ -66,18 +67,21 @@ def initialize_output_bias(
     Args:
         model: A functional or sequential model that is built. Each output must end in a layer with
             a bias, and at most one of these activations: none, sigmoid, softmax, exponential,
-            softplus, tanh, relu.
+            softplus, tanh, relu, those of Keras without arguments; a softmax over the units.
         y: The targets as `fit` takes them: an array, or a list or dict of them by output; or a
             `tf.data.Dataset`, a `keras.utils.PyDataset` or a PyTorch `DataLoader` of inputs and
             targets, and weights if it has them, of which all batches are read.
         loss: A Keras loss or its name, or a list or dict by output: binary, categorical or sparse
             categorical cross-entropy, binary or categorical focal cross-entropy, mse, mae, poisson.
+            A loss of your own is refused, even one of these names. Labels that are its
+            `ignore_class` count for nothing.
             Default `None`: the compiled one. For a cross-entropy given by name, outputs without
             activation are taken as logits. An output whose loss is `None` in a list or dict, or
             that is not in the dict, stays as it is.
         zero_kernel: Boolean, whether the last kernel is set to zero. Default `True`.
         smoothing: Number, not negative: so many more examples of each class. Default 1.
-        sample_weight: Array `(examples,)`, or a list or dict by output, or `None`.
+        sample_weight: Array `(examples,)`, or one value for each position of an output, such as
+            `(examples, steps)`; or a list or dict by output, or `None`.
         class_weight: Dict of weights by class, as in `fit`, or `None`.
 
     Returns:
@@ -86,7 +90,8 @@ def initialize_output_bias(
 
     Raises:
         ValueError: the model is not built or subclassed, an output has no bias, another activation
-            or another loss, another layer has the kernel that would be zeroed, or the targets do
+            or another loss, or is masked, another layer has the kernel that would be zeroed, one
+            layer is behind several outputs with different constants, or the targets or weights do
             not fit. Nothing is changed then.
 
     Example:
@@ -182,6 +187,8 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
         )
     if kind == "sparse_categorical_crossentropy":
         _check_labels(y, tensor.shape)
+    if axis == rank - 1:
+        _check_shape(y, kind, tensor.shape)
     units = layer.bias.shape[0]
     ignored = config.get("ignore_class")
     constant = best_constant(
@@ -194,7 +201,59 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
             f"The activation {activation!r} of layer {layer.name!r} cannot give the best "
             f"constant prediction for {kind}. Received: {constant}"
         )
+    _check_gives_its_bias(layer, bias)
     return layer, kind, activation, constant, bias
+
+
+def _is_of_keras(layer):
+    return type(layer) is getattr(keras.layers, type(layer).__name__, None)
+
+
+def _check_gives_its_bias(layer, bias):
+    """A layer of another library may do anything with what it calls kernel and bias."""
+    if _is_of_keras(layer):
+        return
+    kernel, activation = kernel_of(layer), getattr(layer, "activation", None)
+
+    def set_to(variable):
+        if variable is layer.bias:
+            return ops.convert_to_tensor(bias, variable.dtype)
+        return ops.zeros_like(variable) if variable is kernel else variable.value
+
+    expected = ops.convert_to_tensor(bias, layer.compute_dtype)
+    expected = ops.convert_to_numpy(expected if activation is None else activation(expected))
+    try:
+        ones = ops.ones([1, *(size or 8 for size in layer.input.shape[1:])], layer.compute_dtype)
+        variables = layer.trainable_variables, layer.non_trainable_variables
+        found, _ = layer.stateless_call(*([set_to(v) for v in some] for some in variables), ones)
+        found = ops.convert_to_numpy(found)
+        if getattr(layer, "data_format", None) == "channels_first":
+            found = np.moveaxis(found, 1, -1)
+        gives_it = np.allclose(found, expected, rtol=1e-2)
+    except (AttributeError, TypeError, ValueError):  # Of several inputs, or inside another layer.
+        gives_it = False
+    if not gives_it:
+        raise ValueError(
+            "Each output must end in a layer that gives `activation(inputs @ kernel + bias)`. "
+            f"Received: layer={layer.name!r}, {type(layer).__name__}, which does not, or which "
+            "could not be called alone. End the model in a layer of Keras"
+        )
+
+
+def _check_shape(y, kind, output_shape):
+    """Keras would broadcast other shapes against each other."""
+    labels = kind == "sparse_categorical_crossentropy"
+    wanted = (*output_shape[1:-1], 1 if labels else output_shape[-1])
+    shape = np.shape(y)[1:]
+    if len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+        shape = (*shape, 1)
+    if len(shape) != len(wanted) or any(
+        size not in (None, found) for size, found in zip(wanted[:-1], shape[:-1], strict=True)
+    ):
+        raise ValueError(
+            f"`y` must be of the shape of the outputs, {tuple(output_shape)}, or of their "
+            f"positions where they have one value each. Received: shape {np.shape(y)}"
+        )
 
 
 def _check_no_mask(model, tensor):
@@ -202,10 +261,7 @@ def _check_no_mask(model, tensor):
     masked = getattr(tensor, "_keras_mask", None) is not None
     if not masked and len(tensor.shape) > 2:
         # What a model or a layer of one's own does with masks inside is not seen from outside.
-        is_closed = any(
-            type(layer) is not getattr(keras.layers, type(layer).__name__, None)
-            for layer in model.layers
-        )
+        is_closed = any(not _is_of_keras(layer) for layer in model.layers)
         masked = is_closed and any(
             getattr(layer, "mask_zero", False) or isinstance(layer, keras.layers.Masking)
             for layer in layers_of(model)

@@ -643,3 +643,33 @@ class MeanSquaredError(keras.losses.Loss):
 def test_a_loss_that_only_has_the_name_is_refused(loss):
     with pytest.raises(ValueError, match="`loss` must be one whose best constant"):
         initialize_output_bias(network(1), MONEY, loss)
+
+
+class Doubled(layers.Dense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class Named(layers.Dense):
+    pass
+
+
+def test_a_head_of_ones_own_must_give_its_bias():
+    x = keras.Input((5,))
+    for outputs in (
+        Doubled(1)(x),
+        layers.TimeDistributed(Doubled(1))(layers.Reshape((5, 1))(x)),
+    ):
+        y = np.full((9, *outputs.shape[1:]), 3.0)
+        with pytest.raises(ValueError, match="must end in a layer that gives"):
+            initialize_output_bias(keras.Model(x, outputs), y, "mse")
+    model = keras.Sequential([x, Named(1, "sigmoid")])
+    initialize_output_bias(model, RARE, "binary_crossentropy", smoothing=0)
+    np.testing.assert_allclose(to_numpy(model(X[:9])), RARE.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 1), (9, 4), (9, 4, 1), (9, 5, 1, 1)])
+def test_targets_of_another_shape_are_refused(shape):
+    model = keras.Sequential([keras.Input((5, 2)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="`y` must be of the shape of the outputs"):
+        initialize_output_bias(model, np.ones(shape), "mse")
