@@ -218,7 +218,7 @@ def _check_gives_its_bias(layer, bias):
     def set_to(variable):
         if variable is layer.bias:
             return ops.convert_to_tensor(bias, variable.dtype)
-        return ops.zeros_like(variable) if variable is kernel else variable.value
+        return ops.zeros(variable.shape, variable.dtype) if variable is kernel else variable.value
 
     expected = ops.convert_to_tensor(bias, layer.compute_dtype)
     expected = ops.convert_to_numpy(expected if activation is None else activation(expected))
