@@ -27,12 +27,12 @@ FOCAL_KINDS = {
     "CategoricalFocalCrossentropy": "categorical_focal_crossentropy",
 }
 BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
-CROSS_ENTROPIES = (
-    *BINARY,
+CATEGORICAL = (
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
     "sparse_categorical_crossentropy",
 )
+CROSS_ENTROPIES = (*BINARY, *CATEGORICAL)
 
 
 def loss_kind(name, kinds=KINDS):
@@ -54,11 +54,14 @@ def best_constant(
     units=None,
     label_smoothing=0.0,
     focal=None,
+    ignore_class=None,
 ):
     """Rates, a mean, or a median: float64 (units,).
 
     `focal` is `{"gamma": ..., "alpha": ...}` for the focal losses, whose best constant is none of
     them: `alpha` is one number for each class, or for binary ones `(of class 0, of class 1)`.
+
+    Sparse labels that are `ignore_class` count for nothing.
 
     `units` is the size of the targets' last axis, or for sparse labels the number of classes. None
     reads both off the targets, in which a rank of 1 then means one unit.
@@ -75,6 +78,14 @@ def best_constant(
     sparse = kind == "sparse_categorical_crossentropy"
     rows = _rows(y, 1 if sparse else units)
     weights = _row_weights(y, len(rows), sample_weight, class_weight)
+    if sparse and ignore_class is not None:
+        kept = rows[:, 0] != ignore_class
+        rows, weights = rows[kept], weights[kept]
+        if weights.sum() == 0:
+            raise ValueError(
+                "`y` must have labels, of weight above 0, other than `ignore_class`. "
+                f"Received: ignore_class={ignore_class}"
+            )
     if sparse:
         rows = _one_hot(rows, units)
     if kind in CROSS_ENTROPIES and (rows.min() < 0 or rows.max() > 1):
@@ -193,9 +204,12 @@ def _row_weights(y, rows, sample_weight, class_weight):
     if sample_weight is not None:
         sample_weight = real_array("sample_weight", sample_weight).astype("float64")
         # Weights of whole examples hold for each of their rows.
-        if sample_weight.size == 0 or rows % sample_weight.size:
+        of_rows = y.shape if y.size == rows else y.shape[:-1]
+        given = _without_ones(sample_weight.shape)
+        if given not in (_without_ones(y.shape[:1]), _without_ones(of_rows)):
             raise ValueError(
-                f"`sample_weight` must have one value for each example of `y`. "
+                "`sample_weight` must have one value for each example of `y`, or for each of its "
+                f"positions, {of_rows}. "
                 f"Received: shape {sample_weight.shape}, y.shape={y.shape}"
             )
         weights = weights * np.repeat(sample_weight.reshape(-1), rows // sample_weight.size)
@@ -205,6 +219,13 @@ def _row_weights(y, rows, sample_weight, class_weight):
             f"Received: from {weights.min()} to {weights.max()}"
         )
     return weights
+
+
+def _without_ones(shape):
+    """Without the last axes of size 1."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _weighted_median(values, weights):

@@ -2,6 +2,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from .._arguments import boolean, in_words
 from .._keras_objects import keras_object
@@ -11,6 +12,7 @@ from ._compiled_loss import loss_pairs
 from ._layer_calls import kernel_of
 from ._target_constants import (
     BINARY,
+    CATEGORICAL,
     CROSS_ENTROPIES,
     FOCAL_KINDS,
     KINDS,
@@ -65,18 +67,21 @@ def initialize_output_bias(
     Args:
         model: A functional or sequential model that is built. Each output must end in a layer with
             a bias, and at most one of these activations: none, sigmoid, softmax, exponential,
-            softplus, tanh, relu.
+            softplus, tanh, relu, those of Keras without arguments; a softmax over the units.
         y: The targets as `fit` takes them: an array, or a list or dict of them by output; or a
             `tf.data.Dataset`, a `keras.utils.PyDataset` or a PyTorch `DataLoader` of inputs and
             targets, and weights if it has them, of which all batches are read.
         loss: A Keras loss or its name, or a list or dict by output: binary, categorical or sparse
             categorical cross-entropy, binary or categorical focal cross-entropy, mse, mae, poisson.
+            A loss of your own is refused, even one of these names. Labels that are its
+            `ignore_class` count for nothing.
             Default `None`: the compiled one. For a cross-entropy given by name, outputs without
             activation are taken as logits. An output whose loss is `None` in a list or dict, or
             that is not in the dict, stays as it is.
         zero_kernel: Boolean, whether the last kernel is set to zero. Default `True`.
         smoothing: Number, not negative: so many more examples of each class. Default 1.
-        sample_weight: Array `(examples,)`, or a list or dict by output, or `None`.
+        sample_weight: Array `(examples,)`, or one value for each position of an output, such as
+            `(examples, steps)`; or a list or dict by output, or `None`.
         class_weight: Dict of weights by class, as in `fit`, or `None`.
 
     Returns:
@@ -85,7 +90,8 @@ def initialize_output_bias(
 
     Raises:
         ValueError: the model is not built or subclassed, an output has no bias, another activation
-            or another loss, another layer has the kernel that would be zeroed, or the targets do
+            or another loss, or is masked, another layer has the kernel that would be zeroed, one
+            layer is behind several outputs with different constants, or the targets or weights do
             not fit. Nothing is changed then.
 
     Example:
@@ -112,6 +118,7 @@ def initialize_output_bias(
         _plan(model, tensor, *rest, loss is not None, smoothing, class_weight)
         for tensor, *rest in _pairs(model, y, loss, sample_weight)
     ]
+    _check_one_constant_each(plans)
     if zero_kernel:
         for layer, *_ in plans:
             _check_kernel_is_its_own(model, layer)
@@ -159,8 +166,18 @@ def _pairs(model, y, loss, sample_weight):
 
 def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weight):
     """`(layer, kind, activation, prediction, bias)` of one output."""
-    layer, activation = _last_layer(model, tensor)
-    kind, from_logits, label_smoothing, focal = _read_loss(loss, is_given, activation)
+    _check_no_mask(model, tensor)
+    layer, activation, axis = _last_layer(model, tensor)
+    kind, from_logits, config, focal = _read_loss(loss, is_given, activation)
+    label_smoothing = config.get("label_smoothing", 0.0)
+    rank = len(tensor.shape)
+    if kind in CATEGORICAL and config.get("axis", -1) % rank != axis:
+        raise ValueError(
+            f"`loss` must have its classes on the axis of the units of {layer.name!r}, {axis}. "
+            f"Received: {kind} with axis={config.get('axis', -1)}"
+        )
+    if axis != rank - 1:
+        y = _channels_last(y, axis, tensor, sample_weight, class_weight, label_smoothing)
     if from_logits:
         activation = "sigmoid" if kind in BINARY else "softmax"
     if kind in BINARY and activation == "softmax":
@@ -170,9 +187,12 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
         )
     if kind == "sparse_categorical_crossentropy":
         _check_labels(y, tensor.shape)
+    if axis == rank - 1:
+        _check_shape(y, kind, tensor.shape)
     units = layer.bias.shape[0]
+    ignored = config.get("ignore_class")
     constant = best_constant(
-        y, kind, smoothing, sample_weight, class_weight, units, label_smoothing, focal
+        y, kind, smoothing, sample_weight, class_weight, units, label_smoothing, focal, ignored
     )
     with np.errstate(all="ignore"):
         bias = _INVERSE[activation](constant)
@@ -181,7 +201,108 @@ def _plan(model, tensor, loss, y, sample_weight, is_given, smoothing, class_weig
             f"The activation {activation!r} of layer {layer.name!r} cannot give the best "
             f"constant prediction for {kind}. Received: {constant}"
         )
+    _check_gives_its_bias(layer, bias)
     return layer, kind, activation, constant, bias
+
+
+def _is_of_keras(layer):
+    return type(layer) is getattr(keras.layers, type(layer).__name__, None)
+
+
+def _check_gives_its_bias(layer, bias):
+    """A layer of another library may do anything with what it calls kernel and bias."""
+    if _is_of_keras(layer):
+        return
+    kernel, activation = kernel_of(layer), getattr(layer, "activation", None)
+
+    def set_to(variable):
+        if variable is layer.bias:
+            return ops.convert_to_tensor(bias, variable.dtype)
+        return ops.zeros(variable.shape, variable.dtype) if variable is kernel else variable.value
+
+    expected = ops.convert_to_tensor(bias, layer.compute_dtype)
+    expected = ops.convert_to_numpy(expected if activation is None else activation(expected))
+    try:
+        ones = ops.ones([1, *(size or 8 for size in layer.input.shape[1:])], layer.compute_dtype)
+        variables = layer.trainable_variables, layer.non_trainable_variables
+        found, _ = layer.stateless_call(*([set_to(v) for v in some] for some in variables), ones)
+        found = ops.convert_to_numpy(found)
+        if getattr(layer, "data_format", None) == "channels_first":
+            found = np.moveaxis(found, 1, -1)
+        gives_it = np.allclose(found, expected, rtol=1e-2)
+    except (AttributeError, TypeError, ValueError):  # Of several inputs, or inside another layer.
+        gives_it = False
+    if not gives_it:
+        raise ValueError(
+            "Each output must end in a layer that gives `activation(inputs @ kernel + bias)`. "
+            f"Received: layer={layer.name!r}, {type(layer).__name__}, which does not, or which "
+            "could not be called alone. End the model in a layer of Keras"
+        )
+
+
+def _check_shape(y, kind, output_shape):
+    """Keras would broadcast other shapes against each other."""
+    labels = kind == "sparse_categorical_crossentropy"
+    wanted = (*output_shape[1:-1], 1 if labels else output_shape[-1])
+    shape = np.shape(y)[1:]
+    if len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+        shape = (*shape, 1)
+    if len(shape) != len(wanted) or any(
+        size not in (None, found) for size, found in zip(wanted[:-1], shape[:-1], strict=True)
+    ):
+        raise ValueError(
+            f"`y` must be of the shape of the outputs, {tuple(output_shape)}, or of their "
+            f"positions where they have one value each. Received: shape {np.shape(y)}"
+        )
+
+
+def _check_no_mask(model, tensor):
+    """The rate of padding must not be learned, and no mask is known without the inputs."""
+    masked = getattr(tensor, "_keras_mask", None) is not None
+    if not masked and len(tensor.shape) > 2:
+        # What a model or a layer of one's own does with masks inside is not seen from outside.
+        is_closed = any(not _is_of_keras(layer) for layer in model.layers)
+        masked = is_closed and any(
+            getattr(layer, "mask_zero", False) or isinstance(layer, keras.layers.Masking)
+            for layer in layers_of(model)
+        )
+    if masked:
+        raise ValueError(
+            "No output may be masked (Masking, Embedding with mask_zero): which of the targets the "
+            "loss leaves out is not known without the inputs. Give the last layer "
+            "`bias_initializer=PriorBias.from_targets(y[mask], ...)` instead. "
+            f"Received: an output of shape {tuple(tensor.shape)} of {model.name!r}"
+        )
+
+
+def _channels_last(y, axis, tensor, sample_weight, class_weight, label_smoothing):
+    """Keras takes weights, and smooths labels, along the last axis, whatever the layer does."""
+    if np.ndim(y) != len(tensor.shape) or np.shape(y)[axis] != tensor.shape[axis]:
+        raise ValueError(
+            f"`y` must be of shape {tuple(tensor.shape)} where the last layer has channels_first. "
+            f"Received: shape {np.shape(y)}"
+        )
+    by_example = np.shape(sample_weight) in ((), (len(y),), (len(y), 1))  # () is None.
+    if not by_example or class_weight is not None or label_smoothing:
+        raise ValueError(
+            "Where the last layer has channels_first, `sample_weight` must have one value for "
+            "each example, `class_weight` must be None and `label_smoothing` 0. Received: "
+            f"sample_weight of shape {np.shape(sample_weight)}, class_weight={class_weight!r}, "
+            f"label_smoothing={label_smoothing!r}. Let the model end in channels_last instead"
+        )
+    return np.moveaxis(y, axis, -1)
+
+
+def _check_one_constant_each(plans):
+    biases = {}
+    for layer, *_, bias in plans:
+        name, first = biases.setdefault(id(layer.bias), (layer.name, bias))
+        if not np.allclose(first, bias, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"The bias of {name!r} reaches several outputs, whose best constants differ: give "
+                "each output a layer of its own, or a loss to one of them alone. "
+                f"Received: biases {first} and {bias}"
+            )
 
 
 def _check_kernel_is_its_own(model, layer):
@@ -232,17 +353,22 @@ def _by_output(argument, value, outputs, names):
 
 
 def _last_layer(model, tensor, activations=()):
-    """The layer whose bias reaches the output, and the name of the one activation in between."""
+    """The layer whose bias reaches the output, the one activation in between, the units' axis."""
+    rank = len(tensor.shape)
     layer = _producer(model, tensor)
-    while isinstance(layer, (keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU)):
-        activations += (_activation_name(layer),)
+    while type(layer) in (keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU):
+        activations += (_activation(layer, rank),)
         tensor = layer.input
         layer = _producer(model, tensor)
     if isinstance(layer, keras.Model):
         index = next(i for i, t in enumerate(keras.tree.flatten(layer.output)) if t is tensor)
         return _last_layer(layer, layer.outputs[index], activations)
-    if isinstance(layer, keras.layers.TimeDistributed):
+    axis = rank - 1
+    steps = isinstance(layer, keras.layers.TimeDistributed)
+    if steps:
         layer = layer.layer
+    if getattr(layer, "data_format", None) == "channels_first":
+        axis = 2 if steps else 1
     if layer is None:
         raise ValueError(
             "Each output must end in a layer that is used once. Received: an output of shape "
@@ -254,14 +380,21 @@ def _last_layer(model, tensor, activations=()):
             "Each output must end in a layer with a kernel and a bias for each unit. "
             f"Received: layer={getattr(layer, 'name', None)!r}, {type(layer).__name__}"
         )
-    activations += (_activation_name(layer),)
-    activations = [name for name in activations if name != "linear"] or ["linear"]
-    if len(activations) > 1 or activations[0] not in _INVERSE:
+    activations += (_activation(layer, rank),)
+    activations = [found for found in activations if found[0] != "linear"] or [("linear", None)]
+    names = [name for name, _ in activations]
+    name, classes_axis = activations[0]
+    if len(names) > 1 or name not in _INVERSE:
         raise ValueError(
-            f"The output must have at most one activation, of {sorted(_INVERSE)}. "
-            f"Received: {activations} at layer {layer.name!r}"
+            f"The output must have at most one activation, of {sorted(_INVERSE)}, those of Keras. "
+            f"Received: {names} at layer {layer.name!r}"
         )
-    return layer, activations[0]
+    if name == "softmax" and classes_axis != axis:
+        raise ValueError(
+            "The softmax must be over the units of the last layer. Received: softmax over axis "
+            f"{classes_axis}, units of {layer.name!r} on axis {axis}"
+        )
+    return layer, name, axis
 
 
 def _producer(model, tensor):
@@ -275,19 +408,35 @@ def _producer(model, tensor):
     return None
 
 
-def _activation_name(layer):
-    if isinstance(layer, (keras.layers.Softmax, keras.layers.ReLU)):
-        return type(layer).__name__.lower()
+def _activation(layer, rank):
+    """`(name, axis)` of a layer's activation; the axis is that of a softmax, otherwise None."""
+    if isinstance(layer, keras.layers.Softmax):
+        axis = layer.axis
+        return "softmax", axis % rank if isinstance(axis, int) else tuple(axis)
+    if isinstance(layer, keras.layers.ReLU):
+        given = layer.max_value, layer.negative_slope, layer.threshold
+        if given == (None, 0, 0):
+            return "relu", None
+        return "ReLU(max_value={}, negative_slope={}, threshold={})".format(*given), None
     activation = getattr(layer, "activation", None)
-    return "linear" if activation is None else getattr(activation, "__name__", repr(activation))
+    if activation is None:
+        return "linear", None
+    name = getattr(activation, "__name__", None)
+    for module in (keras.activations, keras.ops):  # Another function may have the same name.
+        if name in _INVERSE and activation is getattr(module, name, None):
+            return name, rank - 1
+    return repr(activation), None
 
 
 def _read_loss(loss, is_given, activation):
-    """The kind of loss, whether it takes logits, its label smoothing, what makes it focal."""
+    """The kind of loss, whether it takes logits, its config, what makes it focal."""
     by_name = isinstance(loss, str)
     loss = keras_object("loss", loss)
     is_object = isinstance(loss, keras.losses.Loss)
     name = type(loss).__name__ if is_object else getattr(loss, "__name__", repr(loss))
+    own = type(loss) if is_object else loss
+    if own is not getattr(keras.losses, name, None):  # A user's loss may have the same name.
+        name = repr(own)
     kind = loss_kind(name, {**KINDS, **FOCAL_KINDS})
     config = loss.get_config() if is_object else {}
     from_logits = config.get("from_logits", False)
@@ -311,4 +460,4 @@ def _read_loss(loss, is_given, activation):
             balanced = config.get("apply_class_balancing", False)
             alpha = np.array([1 - alpha, alpha]) if balanced else np.ones(2)
         focal = {"gamma": config.get("gamma", 2.0), "alpha": alpha}
-    return kind, from_logits, config.get("label_smoothing", 0.0), focal
+    return kind, from_logits, config, focal

@@ -462,3 +462,214 @@ def test_one_hot_rows_are_no_labels():
     with pytest.raises(ValueError, match="one-hot"):
         initialize_output_bias(model, np.eye(3))
     np.testing.assert_array_equal(model.layers[-1].bias, before)
+
+
+def channels_first(*layers_after, units=6):
+    """A convolution does not run in this format on every backend; its bias is set on all."""
+    head = layers.Conv2D(units, 1, data_format="channels_first")
+    return keras.Sequential([keras.Input((4, 6, 6)), head, *layers_after])
+
+
+def test_channels_first():
+    y = np.broadcast_to(np.arange(6.0)[:, None, None], (8, 6, 6, 6))
+    model = channels_first()
+    model.compile("sgd", "mse")
+    (row,) = initialize_output_bias(model, y, sample_weight=np.arange(8))
+    np.testing.assert_array_equal(row.bias, np.arange(6))
+    if keras.backend.backend() != "tensorflow":
+        assert model.evaluate(np.ones((8, 4, 6, 6)), y, verbose=0) == 0
+    classes = np.moveaxis(np.eye(3)[RNG.choice(3, (8, 6, 6), p=[0.6, 0.3, 0.1])], -1, 1)
+    loss = keras.losses.CategoricalCrossentropy(axis=1)
+    (row,) = initialize_output_bias(channels_first(layers.Softmax(1), units=3), classes, loss)
+    np.testing.assert_allclose(row.prediction, (classes.sum((0, 2, 3)) + 1) / (8 * 36 + 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "loss", "arguments", "message"),
+    [
+        (lambda: channels_first(), np.ones((8, 5, 6, 6)), "mse", {}, "`y` must be of shape"),
+        (
+            lambda: channels_first(),
+            np.ones((8, 6, 6, 6)),
+            "mse",
+            {"sample_weight": np.ones((8, 6, 6))},
+            "one value for each example",
+        ),
+        (
+            lambda: channels_first(layers.Softmax()),
+            np.ones((8, 6, 6, 6)),
+            "mse",
+            {},
+            "softmax must be over the units",
+        ),
+        (
+            lambda: channels_first(layers.Softmax(1)),
+            np.ones((8, 6, 6, 6)),
+            "categorical_crossentropy",
+            {},
+            "classes on the axis of the units",
+        ),
+    ],
+)
+def test_channels_first_has_limits(model, y, loss, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        initialize_output_bias(model(), y, loss, **arguments)
+
+
+@pytest.mark.parametrize("max_value", [None, 0.0, 1.0])
+def test_only_plain_activations_of_keras_are_inverted(max_value):
+    def relu(x):
+        return 2 * x
+
+    tails = [layers.ReLU(max_value, slope, at) for slope, at in ((0.1, 0), (0, 2.0))]
+    tails += [layers.ReLU(max_value)] if max_value is not None else []
+    for tail in [*tails, layers.Activation(relu)]:
+        model = keras.Sequential([keras.Input((5,)), layers.Dense(1), tail])
+        with pytest.raises(ValueError, match="at most one activation"):
+            initialize_output_bias(model, np.full((9, 1), 3.0), "mse")
+    model = keras.Sequential([keras.Input((5, 2)), layers.Dense(3), layers.Softmax(axis=1)])
+    with pytest.raises(ValueError, match=r"softmax over axis 1, units of .* on axis 2"):
+        initialize_output_bias(model, np.ones((9, 5, 3)), "categorical_crossentropy")
+
+
+@pytest.mark.parametrize(("ignored", "smoothing"), [(-1, 0), (0, 1e-6)])
+def test_ignored_labels_count_for_nothing(ignored, smoothing):
+    y = np.where(RNG.uniform(size=400) < 0.3, ignored, LABELS)
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=ignored)
+    model = network(3, "softmax")
+    model.compile("sgd", loss, run_eagerly=True)
+    weights = RNG.uniform(0.5, 2, size=400)
+    (row,) = initialize_output_bias(model, y, smoothing=smoothing, sample_weight=weights)
+    expected = np.bincount(y[y != ignored], weights[y != ignored], minlength=3)
+    np.testing.assert_allclose(row.prediction, expected / expected.sum(), atol=1e-7)
+    bias, best = model.get_layer("head").bias, to_numpy(row.bias)
+    lowest = model.evaluate(X, y, 400, sample_weight=weights, verbose=0)
+    for step in np.vstack([0.05 * np.eye(3), -0.05 * np.eye(3)]):
+        bias.assign(best + step)
+        found = model.evaluate(X, y, 400, sample_weight=weights, verbose=0)
+        assert found > lowest - 1e-6
+
+
+def test_all_labels_ignored():
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=1)
+    with pytest.raises(ValueError, match="other than `ignore_class`"):
+        initialize_output_bias(network(3, "softmax"), np.ones(9), loss)
+
+
+def embedded():
+    inputs = keras.Input((5,))
+    return inputs, layers.Embedding(7, 4, mask_zero=True)(inputs)
+
+
+def masked_directly():
+    inputs, x = embedded()
+    return keras.Model(inputs, layers.Dense(1)(x))
+
+
+def masked_before_a_nested_head():
+    inputs, x = embedded()
+    head = keras.Sequential([keras.Input((5, 4)), layers.Dense(1)])
+    return keras.Model(inputs, head(x))
+
+
+def masked_inside_a_nested_model():
+    inputs = keras.Input((5,))
+    return keras.Model(inputs, layers.Dense(1)(keras.Model(*embedded())(inputs)))
+
+
+def masked_by_numbers():
+    return keras.Sequential([keras.Input((5, 2)), layers.Masking(), layers.Dense(1)])
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.parametrize(
+    "make",
+    [
+        masked_directly,
+        masked_before_a_nested_head,
+        masked_inside_a_nested_model,
+        masked_by_numbers,
+    ],
+)
+def test_masked_outputs_are_refused(make):
+    with pytest.raises(ValueError, match="No output may be masked"):
+        initialize_output_bias(make(), np.ones((9, 5, 1)), "mse")
+
+
+def test_a_mask_that_is_used_up_is_none():
+    inputs, x = embedded()
+    for pooled in (layers.GlobalAveragePooling1D()(x), layers.SimpleRNN(3)(x)):
+        model = keras.Model(inputs, layers.Dense(1)(pooled))
+        model.compile("sgd", "mse", run_eagerly=True)
+        initialize_output_bias(model, np.full((9, 1), 3.0))
+        assert model.evaluate(np.eye(5)[[0, 1, 2] * 3], np.full((9, 1), 3.0), verbose=0) == 0
+
+
+def test_one_bias_has_one_constant():
+    inputs = keras.Input((5,))
+    z = layers.Dense(1)(inputs)
+    model = keras.Model(inputs, {"a": z, "b": layers.Activation("linear")(z)})
+    before = model.get_weights()
+    y = np.full((9, 1), 3.0)
+    with pytest.raises(ValueError, match="reaches several outputs"):
+        initialize_output_bias(model, {"a": y, "b": y + 2}, "mse")
+    np.testing.assert_equal(model.get_weights(), before)
+    initialize_output_bias(model, {"a": y, "b": y}, "mse")
+    assert all((to_numpy(v) == 3).all() for v in model(X[:9]).values())
+
+
+@pytest.mark.parametrize("shape", [(), (200,), (2, 400), (5, 400), (400, 6), (1,)])
+def test_sample_weights_are_those_of_examples_or_positions(shape):
+    steps = keras.Sequential([keras.Input((5, 2)), layers.Dense(1)])
+    y = RNG.normal(size=(400, 5, 1))
+    with pytest.raises(ValueError, match="`sample_weight` must have one value"):
+        initialize_output_bias(steps, y, "mse", sample_weight=np.ones(shape))
+    weights = RNG.uniform(size=(400, 5))
+    for given in (weights, weights[..., None]):
+        (row,) = initialize_output_bias(steps, y, "mse", sample_weight=given)
+        assert row.bias[0] == pytest.approx(np.average(y[..., 0], weights=weights))
+
+
+def mean_squared_error(y_true, y_pred):
+    return keras.ops.abs(y_true - y_pred)
+
+
+class MeanSquaredError(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return mean_squared_error(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [mean_squared_error, MeanSquaredError()])
+def test_a_loss_that_only_has_the_name_is_refused(loss):
+    with pytest.raises(ValueError, match="`loss` must be one whose best constant"):
+        initialize_output_bias(network(1), MONEY, loss)
+
+
+class Doubled(layers.Dense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class Named(layers.Dense):
+    pass
+
+
+def test_a_head_of_ones_own_must_give_its_bias():
+    x = keras.Input((5,))
+    for outputs in (
+        Doubled(1)(x),
+        layers.TimeDistributed(Doubled(1))(layers.Reshape((5, 1))(x)),
+    ):
+        y = np.full((9, *outputs.shape[1:]), 3.0)
+        with pytest.raises(ValueError, match="must end in a layer that gives"):
+            initialize_output_bias(keras.Model(x, outputs), y, "mse")
+    model = keras.Sequential([x, Named(1, "sigmoid")])
+    initialize_output_bias(model, RARE, "binary_crossentropy", smoothing=0)
+    np.testing.assert_allclose(to_numpy(model(X[:9])), RARE.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 1), (9, 4), (9, 4, 1), (9, 5, 1, 1)])
+def test_targets_of_another_shape_are_refused(shape):
+    model = keras.Sequential([keras.Input((5, 2)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="`y` must be of the shape of the outputs"):
+        initialize_output_bias(model, np.ones(shape), "mse")
