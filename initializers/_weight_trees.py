@@ -31,6 +31,7 @@ class Saved:
     other: dict  # by name: a vocabulary and the like
     layer: keras.layers.Layer | None
     parts: list
+    config: dict | None = None  # of a layer in a `.keras` file, where it can be found
 
     def has_arrays(self):
         return bool(self.own) or any(part.has_arrays() for part in self.parts)
@@ -102,6 +103,7 @@ def tree_of(source, kinds=frozenset()):
         with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
             root = _saved_in_file(file, kinds)
         _add_other_state(root, archive)
+        _add_configs(root, json.loads(archive.read("config.json")))
     return root
 
 
@@ -168,7 +170,7 @@ def _natural(key):
 
 
 def _add_other_state(root, archive):
-    """Vocabularies lie beside the weights, bin boundaries in the config, by the layer's name."""
+    """Vocabularies lie beside the weights."""
     by_path = dict(all_saved(root))
     for name in archive.namelist():
         # A layer inside may be the one that a file belongs to, whatever folders its name has.
@@ -182,22 +184,40 @@ def _add_other_state(root, archive):
                 inside = "/".join(parts[depth:])
                 by_path["/".join(parts[1:depth])].other[inside] = archive.read(name)
                 break
-    boundaries = dict(_bin_boundaries(json.loads(archive.read("config.json"))))
-    for saved in by_path.values():
-        if saved.name in boundaries:
-            saved.other["bin_boundaries"] = boundaries[saved.name]
 
 
-def _bin_boundaries(config):
+def _add_configs(saved, serialized):
+    """Class and arguments of each layer, from the part of config.json that describes it."""
+    if saved.keys:
+        saved.kind = snake_case(serialized["class_name"])
+    saved.config = serialized["config"]
+    if serialized["class_name"] == "Discretization" and saved.config.get("bin_boundaries"):
+        saved.other["bin_boundaries"] = saved.config["bin_boundaries"]
+    inside = list(_serialized_layers(saved.config))
+    for part in saved.parts:
+        found = [layer for layer in inside if layer["config"]["name"] == part.name]
+        if found and all(layer["config"] == found[0]["config"] for layer in found):
+            _add_configs(part, found[0])
+
+
+def _serialized_layers(config):
+    """The layers in a config, but not those inside of them."""
     if isinstance(config, dict):
         inner = config.get("config")
-        if config.get("class_name") == "Discretization" and inner.get("bin_boundaries"):
-            yield inner["name"], inner["bin_boundaries"]
+        if "class_name" in config and _is_of_layer(inner):
+            yield config
+            return
         config = config.values()
     elif not isinstance(config, list):
         return
     for value in config:
-        yield from _bin_boundaries(value)
+        yield from _serialized_layers(value)
+
+
+def _is_of_layer(config):
+    return (
+        isinstance(config, dict) and "name" in config and bool({"trainable", "dtype"} & set(config))
+    )
 
 
 def all_saved(saved, path=""):

@@ -9,6 +9,7 @@ from .._arguments import boolean, wrong
 from .._layer_tree import (
     forget_compiled_functions,
     has_other_state,
+    keys_by_name,
     layer_tree,
     learned,
     name_of_other_state,
@@ -28,6 +29,19 @@ from ._weight_trees import (
 )
 from .transfer_report import TransferReport
 
+# Arguments of Keras's layers that are True or False and do not decide which weights there are.
+SAME_WEIGHTS = {
+    "trainable",
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "mask_zero",
+    "zero_output_for_mask",
+    "synchronized",
+}
+
 
 def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     """Copies weights from another model or file into a built model, by the names of the layers.
@@ -46,6 +60,10 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     order, and only where both models have equally many of that class and no name says otherwise; if
     not, the function asks for names, `mapping` or `skip`. Name your layers:
     `Dense(64, name="encoder")`.
+
+    Within a layer, weights go by their own names: the gamma of one is not the beta of another. No
+    file has these names: of a `.keras` file the arguments that are True or False are compared
+    (`center`, `scale`), otherwise the order of the weights and their shapes alone decide.
 
     What a layer has learned beside its weights, a vocabulary or bin boundaries, goes with it; a
     `.weights.h5` file holds none of it. What is computed from weights, as in `Normalization`, is
@@ -263,6 +281,7 @@ class _Comparison:
     def _compare(self, source_leaf, target_leaf):
         state_paths = [path for path in target_leaf.saved if target_leaf.is_state(path)]
         theirs, ours = _weights_of(source_leaf, target_leaf, state_paths), target_leaf.weights
+        theirs = _by_name(theirs, source_leaf, target_leaf)
         if theirs.keys() != ours.keys() or any(
             _is_float(theirs[key]) != _is_float(ours[key]) for key in ours
         ):
@@ -348,6 +367,43 @@ def _weights_of(source_leaf, target_leaf, state_paths):
     if [weight.name for weight in row] != [name for name, _ in source_leaf.in_order]:
         return {}
     return {key_of[id(w)]: value for w, (_, value) in zip(row, source_leaf.in_order, strict=True)}
+
+
+def _by_name(theirs, source_leaf, target_leaf):
+    """`theirs` by the keys of the target's weights of the same name; nothing if names disagree."""
+    moved = dict(theirs)
+    for path, saved in target_leaf.saved.items():
+        there = source_leaf.saved.get(path)
+        if there is None or not saved.own or there.own.keys() != saved.own.keys():
+            continue
+        keys = keys_by_name(saved.own, there.own)
+        if keys is None or _arguments_disagree(saved, there):
+            return {}
+        whole = {key: f"{path}/{key}" if path else key for key in keys}
+        if all(key in theirs for key in whole.values()):
+            moved |= {whole[key]: theirs[whole[key_there]] for key, key_there in keys.items()}
+    return moved
+
+
+def _arguments_disagree(saved, there):
+    """Whether one layer has a weight that the other replaces, as the arguments in a file show it.
+
+    With `center=False` the only weight of a `LayerNormalization` is gamma, with `scale=False` beta.
+    """
+    if there.config is None or saved.layer is None:
+        return False
+    try:
+        config = saved.layer.get_config()
+    except NotImplementedError:
+        return False
+    changed = {
+        config[key]
+        for key in config.keys() & there.config.keys()
+        if key not in SAME_WEIGHTS
+        and isinstance(config[key], bool)
+        and config[key] is (not there.config[key])
+    }
+    return changed == {True, False}
 
 
 def _is_float(value):

@@ -563,3 +563,37 @@ def test_a_file_of_keras_2_that_does_not_fit(tmp_path):
         ValueError, match=r"Nothing could be copied(?s:.*)unused +3  a/kernel, a/al"
     ):
         transfer_weights(keras_2_file(tmp_path / "old.h5", groups), target)
+
+
+@keras.saving.register_keras_serializable("tests")
+class TwoWeights(layers.Layer):
+    def __init__(self, order="uv", **kwargs):
+        super().__init__(**kwargs)
+        self.order = order
+
+    def build(self, input_shape):
+        for name in self.order:
+            setattr(self, name, self.add_weight((4,), name=name))
+
+    def call(self, x):
+        return x * self.u - self.v
+
+
+def one_layer(layer, shape=(4,)):
+    return randomized(keras.Sequential([keras.Input(shape), layer]))
+
+
+@pytest.mark.parametrize("kind", ["model", ".keras"])
+@pytest.mark.parametrize("cls", [layers.LayerNormalization, layers.BatchNormalization])
+def test_gamma_is_not_beta(cls, kind, tmp_path):
+    source, target = one_layer(cls(center=False, name="n")), one_layer(cls(scale=False, name="n"))
+    before = values(target)
+    with pytest.raises(ValueError, match=r"missing .*n/beta(?s:.*)unused .*n/"):
+        transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
+    np.testing.assert_equal(values(target), before)
+
+
+def test_weights_inside_a_layer_go_by_their_names():
+    source, target = one_layer(TwoWeights(name="a")), one_layer(TwoWeights("vu", name="a"))
+    transfer_weights(source, target, strict=True)
+    np.testing.assert_array_equal(numpy(target(X[0])), numpy(source(X[0])))
