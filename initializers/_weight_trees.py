@@ -33,6 +33,9 @@ class Saved:
     parts: list
     config: dict | None = None  # of a layer in a `.keras` file, where it can be found
 
+    def has_made_up_name(self):
+        return self.kind is not None and without_number(self.name) == self.kind
+
     def has_arrays(self):
         return bool(self.own) or any(part.has_arrays() for part in self.parts)
 
@@ -189,7 +192,8 @@ def _add_other_state(root, archive):
 def _add_configs(saved, serialized):
     """Class and arguments of each layer, from the part of config.json that describes it."""
     if saved.keys:
-        saved.kind = snake_case(serialized["class_name"])
+        name = serialized["class_name"]  # of some classes of Keras not the one in Python
+        saved.kind = snake_case(getattr(getattr(keras.layers, name, None), "__name__", name))
     saved.config = serialized["config"]
     if serialized["class_name"] == "Discretization" and saved.config.get("bin_boundaries"):
         saved.other["bin_boundaries"] = saved.config["bin_boundaries"]

@@ -19,7 +19,7 @@ from .._layer_tree import (
     set_other_state,
     takes_other_state,
 )
-from .._names import snake_case
+from .._names import snake_case, without_number
 from ._weight_trees import (
     kept_state,
     keys_of_attributes,
@@ -92,8 +92,9 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     Raises:
         ValueError: a model is not built, a weight of it belongs to no layer that can be found, the
             file is of another kind, `mapping` or `skip` names what is not there, layers without
-            names cannot be told apart, two layers claim one place, a value is not finite in the
-            target's precision, nothing could be copied, or `strict` and not all fits.
+            names cannot be told apart, two layers claim one place, layers inside a layer
+            have the same names in another order, a value is not finite in the target's precision,
+            nothing could be copied, or `strict` and not all fits.
         RuntimeError: Keras refuses a vocabulary of another size for a layer in use.
 
     Example:
@@ -279,6 +280,10 @@ class _Comparison:
                 self._compare(source_leaf, target_leaf)
 
     def _compare(self, source_leaf, target_leaf):
+        if _classes_differ(source_leaf, target_leaf):
+            return
+        if "" in source_leaf.saved:
+            _check_names_inside(source_leaf.saved[""], target_leaf.saved[""], target_leaf.path)
         state_paths = [path for path in target_leaf.saved if target_leaf.is_state(path)]
         theirs, ours = _weights_of(source_leaf, target_leaf, state_paths), target_leaf.weights
         theirs = _by_name(theirs, source_leaf, target_leaf)
@@ -404,6 +409,44 @@ def _arguments_disagree(saved, there):
         and config[key] is (not there.config[key])
     }
     return changed == {True, False}
+
+
+def _classes_differ(source_leaf, target_leaf):
+    """Whether a layer inside one is of another class inside the other: no match, as for leaves."""
+    for path in source_leaf.saved.keys() & target_leaf.saved.keys() - {""}:
+        sides = [leaf.saved[path] for leaf in (source_leaf, target_leaf)]
+        kinds = {without_number(saved.kind) for saved in sides if saved.kind is not None}
+        if len(kinds) > 1 and all(saved.has_arrays() for saved in sides):
+            return True
+    return False
+
+
+def _check_names_inside(source, target, path):
+    """Layers inside a layer go by attribute or order; names of them must not say otherwise."""
+    by_keys = {part.keys: part for part in source.parts}
+    pairs = [
+        (by_keys[part.keys], part)
+        for part in target.parts
+        if part.keys in by_keys and part.has_arrays()
+    ]
+    names, names_there = ([pair[side].name for pair in pairs] for side in (1, 0))
+    for there, part in pairs:
+        if not part.has_made_up_name():
+            disagree = part.name != there.name and part.name in names_there
+        else:  # an attribute tells more than a number; a list does not
+            disagree = (
+                len(part.keys) > 1
+                and part.name != there.name
+                and sorted(names) == sorted(names_there)
+            )
+        if disagree:
+            raise ValueError(
+                "Layers inside a layer must not have the same names in another order: it would be "
+                "unclear which belong together. Give both the same order, or leave the layer out "
+                f"by skip={path!r}. Received: {path!r} with {names_there} in the source and "
+                f"{names} in the target"
+            )
+        _check_names_inside(there, part, path)
 
 
 def _is_float(value):

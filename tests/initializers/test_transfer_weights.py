@@ -597,3 +597,63 @@ def test_weights_inside_a_layer_go_by_their_names():
     source, target = one_layer(TwoWeights(name="a")), one_layer(TwoWeights("vu", name="a"))
     transfer_weights(source, target, strict=True)
     np.testing.assert_array_equal(numpy(target(X[0])), numpy(source(X[0])))
+
+
+class Heads(layers.Layer):
+    def __init__(self, names, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = {key: layers.Dense(4, name=name) for key, name in names.items()}
+
+    def build(self, input_shape):
+        for layer in self.heads.values():
+            layer.build(input_shape)
+
+    def call(self, x):
+        return self.heads["p"](x) - 2 * self.heads["q"](x)
+
+
+@pytest.mark.parametrize("kind", ["model", ".weights.h5"])
+@pytest.mark.parametrize("names", [{"p": "p", "q": "q"}, {"p": "dense_1", "q": "dense_2"}])
+def test_names_inside_a_layer_must_not_disagree_with_their_order(names, kind, tmp_path):
+    there = dict(reversed(names.items()))
+    source, target = (one_layer(Heads(order, name="k")) for order in (names, there))
+    before = values(target)
+    with pytest.raises(ValueError, match=r"same names in another order.*skip='k'"):
+        transfer_weights(as_source(source, kind, tmp_path), target)
+    np.testing.assert_equal(values(target), before)
+
+
+def test_made_up_names_inside_a_layer_say_nothing():
+    source = one_layer(Heads({"p": "dense_1", "q": "dense_2"}, name="k"))
+    target = one_layer(Heads({"p": "dense_2", "q": "dense_3"}, name="k"))
+    transfer_weights(source, target, strict=True)
+    np.testing.assert_array_equal(numpy(target(X[0])), numpy(source(X[0])))
+
+
+@pytest.mark.parametrize(("kind", "name"), [*[(kind, None) for kind in KINDS], (".keras", "x")])
+def test_another_class_inside_a_wrapper_is_no_match(kind, name, tmp_path):
+    source, target = (
+        one_layer(layers.TimeDistributed(cls(4, 3, name=name), name="td"), (2, 5, 4))
+        for cls in (layers.Conv1D, layers.Conv1DTranspose)
+    )
+    with pytest.raises(ValueError, match=r"Nothing could be copied(?s:.*)missing +2 "):
+        transfer_weights(as_source(source, kind, tmp_path), target)
+
+
+def test_boundaries_of_bins_go_by_the_path_of_the_layer(tmp_path):
+    """Two nested models with a layer of one name each."""
+
+    def network(*boundaries):
+        outputs = []
+        inputs = keras.Input((4,))
+        for name, found in zip(("one", "two"), boundaries, strict=True):
+            bins = layers.Discretization(num_bins=3, name="bins")
+            bins.bin_boundaries = found
+            inner = keras.Input((4,))
+            outputs.append(keras.Model(inner, bins(inner), name=name)(inputs))
+        return keras.Model(inputs, outputs)
+
+    source, target = network([0.0, 1.0], [5.0, 6.0]), network([2.0, 3.0], [2.0, 3.0])
+    transfer_weights(as_source(source, ".keras", tmp_path), target, strict=True)
+    found = [layer.layers[-1].bin_boundaries for layer in target.layers[1:]]
+    assert found == [[0.0, 1.0], [5.0, 6.0]]
