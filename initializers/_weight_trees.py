@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
 
 import h5py
@@ -56,7 +57,8 @@ class Leaf:
     kind: str | None
     name: str
     saved: dict = field(default_factory=dict)  # by key, `cell`, or `` for the layer itself
-    in_order: list | None = None  # of a Keras 2 file: (name, array) in the order of `get_weights`
+    in_order: list | None = None  # of a Keras 2 file: (names, array) in the order of `get_weights`
+    classes: Counter | None = None  # of a Keras 2 file that tells: of the layers inside
 
     @property
     def weights(self):
@@ -74,7 +76,7 @@ class Leaf:
 
     def labels(self):
         if self.in_order is not None:
-            return [_joined(self.path, name) for name, _ in self.in_order]
+            return [_joined(self.path, *names) for names, _ in self.in_order]
         return [self.label(key) for key in self.weights]
 
     def label(self, key):
@@ -192,8 +194,7 @@ def _add_other_state(root, archive):
 def _add_configs(saved, serialized):
     """Class and arguments of each layer, from the part of config.json that describes it."""
     if saved.keys:
-        name = serialized["class_name"]  # of some classes of Keras not the one in Python
-        saved.kind = snake_case(getattr(getattr(keras.layers, name, None), "__name__", name))
+        saved.kind = _kind_of(serialized)
     saved.config = serialized["config"]
     if serialized["class_name"] == "Discretization" and saved.config.get("bin_boundaries"):
         saved.other["bin_boundaries"] = saved.config["bin_boundaries"]
@@ -202,6 +203,22 @@ def _add_configs(saved, serialized):
         found = [layer for layer in inside if layer["config"]["name"] == part.name]
         if found and all(layer["config"] == found[0]["config"] for layer in found):
             _add_configs(part, found[0])
+
+
+def _kind_of(serialized):
+    name = serialized["class_name"].split(">")[-1]
+    # Keras saves some classes under another name than they have in Python.
+    return snake_case(getattr(getattr(keras.layers, name, None), "__name__", name))
+
+
+def classes_inside(config, names=None):
+    """How many layers of each class a config holds at any depth; of those `names` if given."""
+    found = Counter()
+    for layer in _serialized_layers(config):
+        if names is None or layer["config"]["name"] in names:
+            found[_kind_of(layer)] += 1
+        found += classes_inside(layer["config"], names)
+    return found
 
 
 def _serialized_layers(config):
@@ -284,25 +301,41 @@ def _keras_2_leaves(file, kinds):
     group = file.get("model_weights", file)
     if not any(name.startswith("layer_names") for name in group.attrs):
         return None
-    children = []
+    config = json.loads(file.attrs.get("model_config", "{}"))
+    serialized = {
+        layer["config"]["name"]: layer for layer in _serialized_layers(config.get("config"))
+    }
+    children, classes = [], {}
     for name in _attribute(group, "layer_names"):
         arrays = [
-            (key.split("/")[-1].split(":")[0], np.array(group[name][key]))
+            (_names_inside(key, name), np.array(group[name][key]))
             for key in _attribute(group[name], "weight_names")
         ]
         if arrays:
-            children.append((name, _kind_in_file((name,), name, kinds), arrays))
+            kind = _kind_in_file((name,), name, kinds)
+            if name in serialized:
+                classes[name] = classes_inside(serialized[name]["config"])
+                kind = _kind_of(serialized[name])
+                kind = None if kind in ("model", "functional", "sequential") else kind
+            children.append((name, kind, arrays))
     places = _places([Saved(("layers", n), n, k, {}, {}, None, []) for n, k, _ in children], "")
     leaves = [
-        Leaf(name, place, kind, name, in_order=arrays)
+        Leaf(name, place, kind, name, in_order=arrays, classes=classes.get(name))
         for (name, kind, arrays), place in zip(children, places, strict=True)
     ]
     if "top_level_model_weights" in group:
         top = group["top_level_model_weights"]
         names = _attribute(top, "weight_names")
-        arrays = [(key.split("/")[-1].split(":")[0], np.array(top[key])) for key in names]
+        arrays = [(_names_inside(key, "")[-1:], np.array(top[key])) for key in names]
         leaves += [Leaf(".", ".", None, ".", in_order=arrays)] if arrays else []
     return leaves
+
+
+def _names_inside(key, layer):
+    """`encoder/dense/kernel:0` in the layer `encoder` as `("dense", "kernel")`."""
+    *outer, name = key.split("/")
+    inside = outer[outer.index(layer) + 1 :] if layer in outer else outer
+    return (*inside, name.split(":")[0])
 
 
 def _attribute(group, name):

@@ -21,6 +21,7 @@ from .._layer_tree import (
 )
 from .._names import snake_case, without_number
 from ._weight_trees import (
+    classes_inside,
     kept_state,
     keys_of_attributes,
     leaves_of,
@@ -364,14 +365,66 @@ def _weights_of(source_leaf, target_leaf, state_paths):
             for key, value in source_leaf.weights.items()
             if key.rpartition("/")[0] not in state_paths
         }
-    # Keras 2 saved the weights of a layer in a row, those that are trained first.
-    ours = target_leaf.weights
-    key_of = {id(variable): key for key, variable in ours.items()}
-    row = [weight for weight in target_leaf.saved[""].layer.weights if id(weight) in key_of]
-    row.sort(key=lambda weight: not weight.trainable)
-    if [weight.name for weight in row] != [name for name, _ in source_leaf.in_order]:
-        return {}
-    return {key_of[id(w)]: value for w, (_, value) in zip(row, source_leaf.in_order, strict=True)}
+    return _weights_in_row(source_leaf, target_leaf)
+
+
+def _weights_in_row(source_leaf, target_leaf):
+    """Those of Keras 2, which saved the weights of a layer in a row, those that are trained first.
+
+    Which ones were trained is not in the file. All names decide, or the names of layer and weight,
+    or the order where no name says otherwise; where it is unclear, nothing is taken.
+    """
+    key_of = {id(variable): key for key, variable in target_leaf.weights.items()}
+    layers = {
+        key_of[id(variable)]: names
+        for names, saved in _with_names(target_leaf.saved[""])
+        for variable in saved.own.values()
+        if id(variable) in key_of
+    }
+    row = [w for w in target_leaf.saved[""].layer.weights if id(w) in key_of]
+    ours = [(key_of[id(w)], (*layers[key_of[id(w)]], w.name), w.trainable) for w in row]
+    theirs = source_leaf.in_order
+    for depth in (0, 2):
+        by_name = {names[-depth:]: value for names, value in theirs}
+        keys = {names[-depth:]: key for key, names, _ in ours}
+        if by_name.keys() == keys.keys() and len(keys) == len(ours) == len(theirs):
+            return {key: by_name[names] for names, key in keys.items()}
+    for row in (sorted(ours, key=lambda weight: not weight[2]), ours):
+        names = [names for _, names, _ in row]
+        if _rows_agree(names, [names for names, _ in theirs], [names for _, names, _ in ours]):
+            return {key: value for (key, *_), (_, value) in zip(row, theirs, strict=True)}
+    return {}
+
+
+def _with_names(saved, names=()):
+    yield names, saved
+    for part in saved.parts:
+        yield from _with_names(part, (*names, part.name))
+
+
+def _rows_agree(ours, theirs, in_order_of_layers):
+    """Whether two rows of names can stand for the same weights: numbers are Keras's, and rise."""
+    if [names[-1] for names in ours] != [names[-1] for names in theirs]:
+        return False
+    pairs = {}  # of layers, in the order of the target's
+    for names in in_order_of_layers:
+        there = theirs[ours.index(names)][:-1]
+        if there and pairs.setdefault(names[:-1], there) != there:
+            return False
+    if len(set(pairs.values())) != len(pairs):
+        return False
+    last = {}
+    for names, names_there in pairs.items():
+        for name, there in zip(reversed(names), reversed(names_there), strict=False):
+            if without_number(name) != without_number(there):
+                return False
+        if names:
+            *outer, name = names_there
+            kind, number = (*outer, without_number(name)), name[len(without_number(name)) + 1 :]
+            if int(number or 0) < last.get(kind, 0):
+                return False
+            last[kind] = int(number or 0)
+    return True
 
 
 def _by_name(theirs, source_leaf, target_leaf):
@@ -390,17 +443,21 @@ def _by_name(theirs, source_leaf, target_leaf):
     return moved
 
 
+def _config_of(layer):
+    try:
+        return layer.get_config()
+    except NotImplementedError:
+        return {}
+
+
 def _arguments_disagree(saved, there):
     """Whether one layer has a weight that the other replaces, as the arguments in a file show it.
 
     With `center=False` the only weight of a `LayerNormalization` is gamma, with `scale=False` beta.
     """
-    if there.config is None or saved.layer is None:
+    if there.config is None:
         return False
-    try:
-        config = saved.layer.get_config()
-    except NotImplementedError:
-        return False
+    config = _config_of(saved.layer)
     changed = {
         config[key]
         for key in config.keys() & there.config.keys()
@@ -413,6 +470,10 @@ def _arguments_disagree(saved, there):
 
 def _classes_differ(source_leaf, target_leaf):
     """Whether a layer inside one is of another class inside the other: no match, as for leaves."""
+    if source_leaf.classes is not None:
+        names = {saved.name for path, saved in target_leaf.saved.items() if path and saved.own}
+        layer = target_leaf.saved[""].layer
+        return bool(classes_inside(_config_of(layer), names) - source_leaf.classes)
     for path in source_leaf.saved.keys() & target_leaf.saved.keys() - {""}:
         sides = [leaf.saved[path] for leaf in (source_leaf, target_leaf)]
         kinds = {without_number(saved.kind) for saved in sides if saved.kind is not None}

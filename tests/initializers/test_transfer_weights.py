@@ -657,3 +657,46 @@ def test_boundaries_of_bins_go_by_the_path_of_the_layer(tmp_path):
     transfer_weights(as_source(source, ".keras", tmp_path), target, strict=True)
     found = [layer.layers[-1].bin_boundaries for layer in target.layers[1:]]
     assert found == [[0.0, 1.0], [5.0, 6.0]]
+
+
+@pytest.mark.parametrize("frozen", [(True, False), (False, True), (True, True)])
+def test_what_is_frozen_moves_no_weights_of_a_nested_model_of_keras_2(frozen, tmp_path):
+    """Keras 2 saves the weights of a nested model in a row, those that are trained first."""
+
+    def model(is_frozen):
+        made = [layers.Dense(4, name="a"), None, layers.Dense(4, name="b")]
+        made[1] = layers.BatchNormalization(name="norm")
+        nest = keras.Sequential([keras.Input((4,)), *made], name="enc")
+        whole = keras.Sequential([keras.Input((4,)), nest, layers.Dense(2, name="h")])
+        nest.layers[0].trainable = not is_frozen
+        return randomized(whole)
+
+    source, target = map(model, frozen)
+    row = sorted(source.layers[0].weights, key=lambda weight: not weight.trainable)
+    nest = {"/".join(w.path.split("/")[-2:]) + ":0": numpy(w) for w in row}
+    head = {"kernel:0": numpy(source.layers[1].kernel), "bias:0": numpy(source.layers[1].bias)}
+    path = keras_2_file(tmp_path / "old.h5", {"enc": nest, "h": head})
+    transfer_weights(path, target, strict=True)
+    np.testing.assert_equal(target.get_weights(), source.get_weights())
+
+
+def test_names_of_keras_2_that_do_not_tell_are_not_guessed(tmp_path):
+    def model():
+        made = [keras.Input((4,)), layers.Dense(4), layers.Dense(4)]
+        return randomized(keras.Sequential([keras.Input((4,)), keras.Sequential(made, name="enc")]))
+
+    target = model()
+    names = ["dense_98/kernel:0", "dense_98/bias:0", "dense_97/kernel:0", "dense_97/bias:0"]
+    weights = dict(zip(names, target.get_weights(), strict=True))
+    with pytest.raises(ValueError, match=r"Nothing could be copied(?s:.*)unused +4 "):
+        transfer_weights(keras_2_file(tmp_path / "old.h5", {"enc": weights}), target)
+
+
+def test_another_class_inside_a_wrapper_of_keras_2_is_no_match(tmp_path):
+    source, target = (
+        one_layer(layers.TimeDistributed(cls(4, 3, name="x"), name="td"), (2, 5, 4))
+        for cls in (layers.Conv1D, layers.Conv1DTranspose)
+    )
+    source.save(tmp_path / "old.h5")
+    with pytest.raises(ValueError, match=r"Nothing could be copied(?s:.*)missing +2 "):
+        transfer_weights(tmp_path / "old.h5", target)
