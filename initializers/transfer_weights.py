@@ -389,10 +389,13 @@ def _weights_in_row(source_leaf, target_leaf):
         keys = {names[-depth:]: key for key, names, _ in ours}
         if by_name.keys() == keys.keys() and len(keys) == len(ours) == len(theirs):
             return {key: by_name[names] for names, key in keys.items()}
-    for row in (sorted(ours, key=lambda weight: not weight[2]), ours):
+    seen = [names[:-1] for names, _ in theirs]
+    by_layer = sorted(theirs, key=lambda weight: seen.index(weight[0][:-1]))
+    trained_first = sorted(ours, key=lambda weight: not weight[2])
+    for row, there in ((trained_first, theirs), (ours, theirs), (ours, by_layer)):
         names = [names for _, names, _ in row]
-        if _rows_agree(names, [names for names, _ in theirs], [names for _, names, _ in ours]):
-            return {key: value for (key, *_), (_, value) in zip(row, theirs, strict=True)}
+        if _rows_agree(names, [names for names, _ in there], [names for _, names, _ in ours]):
+            return {key: value for (key, *_), (_, value) in zip(row, there, strict=True)}
     return {}
 
 

@@ -680,6 +680,20 @@ def test_what_is_frozen_moves_no_weights_of_a_nested_model_of_keras_2(frozen, tm
     np.testing.assert_equal(target.get_weights(), source.get_weights())
 
 
+def test_a_frozen_nested_model_without_names_takes_a_trained_one_of_keras_2(tmp_path):
+    def model():
+        made = [layers.Dense(4), layers.BatchNormalization(), layers.Dense(4)]
+        nest = keras.Sequential([keras.Input((4,)), *made], name="enc")
+        return randomized(keras.Sequential([keras.Input((4,)), nest]))
+
+    source, target = model(), model()
+    row = sorted(source.weights, key=lambda weight: not weight.trainable)
+    row = {"/".join(w.path.split("/")[-2:]) + ":0": numpy(w) for w in row}
+    target.trainable = False
+    transfer_weights(keras_2_file(tmp_path / "old.h5", {"enc": row}), target, strict=True)
+    np.testing.assert_equal(target.get_weights(), source.get_weights())
+
+
 def test_names_of_keras_2_that_do_not_tell_are_not_guessed(tmp_path):
     def model():
         made = [keras.Input((4,)), layers.Dense(4), layers.Dense(4)]
