@@ -6,6 +6,7 @@ last. What it does not save, such as layers that only its own list `_layers` hol
 
 import functools
 import pathlib
+import re
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import keras
 
 from ._layers_inside import layers_of
-from ._names import snake_case
+from ._names import snake_case, without_number
 
 
 @dataclass
@@ -150,6 +151,35 @@ def own_variables(layer):
     found = {}
     keras.layers.Layer.save_own_variables(layer, found)
     return found
+
+
+def keys_by_name(ours, theirs):
+    """The key in `theirs` of each weight in `ours`, by the weights' names; None if these disagree.
+
+    Both are as `own_variables` returns them, with the same keys. Names that Keras made up, such as
+    `variable_3`, say nothing: there the order decides.
+    """
+    names, names_there = ({k: name_of_weight(w) for k, w in own.items()} for own in (ours, theirs))
+    key_of = {name: key for key, name in names_there.items()}
+    if None not in key_of and len(key_of) == len(names) and key_of.keys() == set(names.values()):
+        return {key: key_of[name] for key, name in names.items()}
+    if any(names_disagree(names[key], names_there[key]) for key in names):
+        return None
+    return {key: key for key in names}
+
+
+def names_disagree(name, name_there):
+    return None not in (name, name_there) and name != name_there
+
+
+def name_of_weight(weight):
+    """The name that says what a weight is: not the layer's name in it, and none that is made up."""
+    if not isinstance(weight, keras.Variable):
+        return None
+    *outer, name = weight.path.split("/")
+    for layer in outer[-1:]:
+        name = re.sub(rf"^{re.escape(layer)}_|_{re.escape(layer)}$", "", name)
+    return None if without_number(name) == "variable" else name
 
 
 def refresh(layer):

@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
 
 import h5py
@@ -31,6 +32,10 @@ class Saved:
     other: dict  # by name: a vocabulary and the like
     layer: keras.layers.Layer | None
     parts: list
+    config: dict | None = None  # of a layer in a `.keras` file, where it can be found
+
+    def has_made_up_name(self):
+        return self.kind is not None and without_number(self.name) == self.kind
 
     def has_arrays(self):
         return bool(self.own) or any(part.has_arrays() for part in self.parts)
@@ -52,7 +57,8 @@ class Leaf:
     kind: str | None
     name: str
     saved: dict = field(default_factory=dict)  # by key, `cell`, or `` for the layer itself
-    in_order: list | None = None  # of a Keras 2 file: (name, array) in the order of `get_weights`
+    in_order: list | None = None  # of a Keras 2 file: (names, array) in the order of `get_weights`
+    classes: Counter | None = None  # of a Keras 2 file that tells: of the layers inside
 
     @property
     def weights(self):
@@ -70,7 +76,7 @@ class Leaf:
 
     def labels(self):
         if self.in_order is not None:
-            return [_joined(self.path, name) for name, _ in self.in_order]
+            return [_joined(self.path, *names) for names, _ in self.in_order]
         return [self.label(key) for key in self.weights]
 
     def label(self, key):
@@ -102,6 +108,7 @@ def tree_of(source, kinds=frozenset()):
         with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
             root = _saved_in_file(file, kinds)
         _add_other_state(root, archive)
+        _add_configs(root, json.loads(archive.read("config.json")))
     return root
 
 
@@ -168,7 +175,7 @@ def _natural(key):
 
 
 def _add_other_state(root, archive):
-    """Vocabularies lie beside the weights, bin boundaries in the config, by the layer's name."""
+    """Vocabularies lie beside the weights."""
     by_path = dict(all_saved(root))
     for name in archive.namelist():
         # A layer inside may be the one that a file belongs to, whatever folders its name has.
@@ -182,22 +189,56 @@ def _add_other_state(root, archive):
                 inside = "/".join(parts[depth:])
                 by_path["/".join(parts[1:depth])].other[inside] = archive.read(name)
                 break
-    boundaries = dict(_bin_boundaries(json.loads(archive.read("config.json"))))
-    for saved in by_path.values():
-        if saved.name in boundaries:
-            saved.other["bin_boundaries"] = boundaries[saved.name]
 
 
-def _bin_boundaries(config):
+def _add_configs(saved, serialized):
+    """Class and arguments of each layer, from the part of config.json that describes it."""
+    if saved.keys:
+        saved.kind = _kind_of(serialized)
+    saved.config = serialized["config"]
+    if serialized["class_name"] == "Discretization" and saved.config.get("bin_boundaries"):
+        saved.other["bin_boundaries"] = saved.config["bin_boundaries"]
+    inside = list(_serialized_layers(saved.config))
+    for part in saved.parts:
+        found = [layer for layer in inside if layer["config"]["name"] == part.name]
+        if found and all(layer["config"] == found[0]["config"] for layer in found):
+            _add_configs(part, found[0])
+
+
+def _kind_of(serialized):
+    name = serialized["class_name"].split(">")[-1]
+    # Keras saves some classes under another name than they have in Python.
+    return snake_case(getattr(getattr(keras.layers, name, None), "__name__", name))
+
+
+def classes_inside(config, names=None):
+    """How many layers of each class a config holds at any depth; of those `names` if given."""
+    found = Counter()
+    for layer in _serialized_layers(config):
+        if names is None or layer["config"]["name"] in names:
+            found[_kind_of(layer)] += 1
+        found += classes_inside(layer["config"], names)
+    return found
+
+
+def _serialized_layers(config):
+    """The layers in a config, but not those inside of them."""
     if isinstance(config, dict):
         inner = config.get("config")
-        if config.get("class_name") == "Discretization" and inner.get("bin_boundaries"):
-            yield inner["name"], inner["bin_boundaries"]
+        if "class_name" in config and _is_of_layer(inner):
+            yield config
+            return
         config = config.values()
     elif not isinstance(config, list):
         return
     for value in config:
-        yield from _bin_boundaries(value)
+        yield from _serialized_layers(value)
+
+
+def _is_of_layer(config):
+    return (
+        isinstance(config, dict) and "name" in config and bool({"trainable", "dtype"} & set(config))
+    )
 
 
 def all_saved(saved, path=""):
@@ -260,25 +301,41 @@ def _keras_2_leaves(file, kinds):
     group = file.get("model_weights", file)
     if not any(name.startswith("layer_names") for name in group.attrs):
         return None
-    children = []
+    config = json.loads(file.attrs.get("model_config", "{}"))
+    serialized = {
+        layer["config"]["name"]: layer for layer in _serialized_layers(config.get("config"))
+    }
+    children, classes = [], {}
     for name in _attribute(group, "layer_names"):
         arrays = [
-            (key.split("/")[-1].split(":")[0], np.array(group[name][key]))
+            (_names_inside(key, name), np.array(group[name][key]))
             for key in _attribute(group[name], "weight_names")
         ]
         if arrays:
-            children.append((name, _kind_in_file((name,), name, kinds), arrays))
+            kind = _kind_in_file((name,), name, kinds)
+            if name in serialized:
+                classes[name] = classes_inside(serialized[name]["config"])
+                kind = _kind_of(serialized[name])
+                kind = None if kind in ("model", "functional", "sequential") else kind
+            children.append((name, kind, arrays))
     places = _places([Saved(("layers", n), n, k, {}, {}, None, []) for n, k, _ in children], "")
     leaves = [
-        Leaf(name, place, kind, name, in_order=arrays)
+        Leaf(name, place, kind, name, in_order=arrays, classes=classes.get(name))
         for (name, kind, arrays), place in zip(children, places, strict=True)
     ]
     if "top_level_model_weights" in group:
         top = group["top_level_model_weights"]
         names = _attribute(top, "weight_names")
-        arrays = [(key.split("/")[-1].split(":")[0], np.array(top[key])) for key in names]
+        arrays = [(_names_inside(key, "")[-1:], np.array(top[key])) for key in names]
         leaves += [Leaf(".", ".", None, ".", in_order=arrays)] if arrays else []
     return leaves
+
+
+def _names_inside(key, layer):
+    """`encoder/dense/kernel:0` in the layer `encoder` as `("dense", "kernel")`."""
+    *outer, name = key.split("/")
+    inside = outer[outer.index(layer) + 1 :] if layer in outer else outer
+    return (*inside, name.split(":")[0])
 
 
 def _attribute(group, name):

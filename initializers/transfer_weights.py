@@ -9,6 +9,7 @@ from .._arguments import boolean, wrong
 from .._layer_tree import (
     forget_compiled_functions,
     has_other_state,
+    keys_by_name,
     layer_tree,
     learned,
     name_of_other_state,
@@ -18,8 +19,9 @@ from .._layer_tree import (
     set_other_state,
     takes_other_state,
 )
-from .._names import snake_case
+from .._names import snake_case, without_number
 from ._weight_trees import (
+    classes_inside,
     kept_state,
     keys_of_attributes,
     leaves_of,
@@ -27,6 +29,19 @@ from ._weight_trees import (
     tree_of_model,
 )
 from .transfer_report import TransferReport
+
+# Arguments of Keras's layers that are True or False and do not decide which weights there are.
+SAME_WEIGHTS = {
+    "trainable",
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "mask_zero",
+    "zero_output_for_mask",
+    "synchronized",
+}
 
 
 def transfer_weights(source, target, mapping=None, skip=(), strict=False):
@@ -46,6 +61,10 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     order, and only where both models have equally many of that class and no name says otherwise; if
     not, the function asks for names, `mapping` or `skip`. Name your layers:
     `Dense(64, name="encoder")`.
+
+    Within a layer, weights go by their own names: the gamma of one is not the beta of another. No
+    file has these names: of a `.keras` file the arguments that are True or False are compared
+    (`center`, `scale`), otherwise the order of the weights and their shapes alone decide.
 
     What a layer has learned beside its weights, a vocabulary or bin boundaries, goes with it; a
     `.weights.h5` file holds none of it. What is computed from weights, as in `Normalization`, is
@@ -74,8 +93,9 @@ def transfer_weights(source, target, mapping=None, skip=(), strict=False):
     Raises:
         ValueError: a model is not built, a weight of it belongs to no layer that can be found, the
             file is of another kind, `mapping` or `skip` names what is not there, layers without
-            names cannot be told apart, two layers claim one place, a value is not finite in the
-            target's precision, nothing could be copied, or `strict` and not all fits.
+            names cannot be told apart, two layers claim one place, layers inside a layer
+            have the same names in another order, a value is not finite in the target's precision,
+            nothing could be copied, or `strict` and not all fits.
         RuntimeError: Keras refuses a vocabulary of another size for a layer in use.
 
     Example:
@@ -261,8 +281,13 @@ class _Comparison:
                 self._compare(source_leaf, target_leaf)
 
     def _compare(self, source_leaf, target_leaf):
+        if _classes_differ(source_leaf, target_leaf):
+            return
+        if "" in source_leaf.saved:
+            _check_names_inside(source_leaf.saved[""], target_leaf.saved[""], target_leaf.path)
         state_paths = [path for path in target_leaf.saved if target_leaf.is_state(path)]
         theirs, ours = _weights_of(source_leaf, target_leaf, state_paths), target_leaf.weights
+        theirs = _by_name(theirs, source_leaf, target_leaf)
         if theirs.keys() != ours.keys() or any(
             _is_float(theirs[key]) != _is_float(ours[key]) for key in ours
         ):
@@ -340,14 +365,152 @@ def _weights_of(source_leaf, target_leaf, state_paths):
             for key, value in source_leaf.weights.items()
             if key.rpartition("/")[0] not in state_paths
         }
-    # Keras 2 saved the weights of a layer in a row, those that are trained first.
-    ours = target_leaf.weights
-    key_of = {id(variable): key for key, variable in ours.items()}
-    row = [weight for weight in target_leaf.saved[""].layer.weights if id(weight) in key_of]
-    row.sort(key=lambda weight: not weight.trainable)
-    if [weight.name for weight in row] != [name for name, _ in source_leaf.in_order]:
+    return _weights_in_row(source_leaf, target_leaf)
+
+
+def _weights_in_row(source_leaf, target_leaf):
+    """Those of Keras 2, which saved the weights of a layer in a row, those that are trained first.
+
+    Which ones were trained is not in the file. All names decide, or the names of layer and weight,
+    or the order where no name says otherwise; where it is unclear, nothing is taken.
+    """
+    key_of = {id(variable): key for key, variable in target_leaf.weights.items()}
+    layers = {
+        key_of[id(variable)]: names
+        for names, saved in _with_names(target_leaf.saved[""])
+        for variable in saved.own.values()
+        if id(variable) in key_of
+    }
+    row = [w for w in target_leaf.saved[""].layer.weights if id(w) in key_of]
+    ours = [(key_of[id(w)], (*layers[key_of[id(w)]], w.name), w.trainable) for w in row]
+    theirs = source_leaf.in_order
+    for depth in (0, 2):
+        by_name = {names[-depth:]: value for names, value in theirs}
+        keys = {names[-depth:]: key for key, names, _ in ours}
+        if by_name.keys() == keys.keys() and len(keys) == len(ours) == len(theirs):
+            return {key: by_name[names] for names, key in keys.items()}
+    seen = [names[:-1] for names, _ in theirs]
+    by_layer = sorted(theirs, key=lambda weight: seen.index(weight[0][:-1]))
+    trained_first = sorted(ours, key=lambda weight: not weight[2])
+    for row, there in ((trained_first, theirs), (ours, theirs), (ours, by_layer)):
+        names = [names for _, names, _ in row]
+        if _rows_agree(names, [names for names, _ in there], [names for _, names, _ in ours]):
+            return {key: value for (key, *_), (_, value) in zip(row, there, strict=True)}
+    return {}
+
+
+def _with_names(saved, names=()):
+    yield names, saved
+    for part in saved.parts:
+        yield from _with_names(part, (*names, part.name))
+
+
+def _rows_agree(ours, theirs, in_order_of_layers):
+    """Whether two rows of names can stand for the same weights: numbers are Keras's, and rise."""
+    if [names[-1] for names in ours] != [names[-1] for names in theirs]:
+        return False
+    pairs = {}  # of layers, in the order of the target's
+    for names in in_order_of_layers:
+        there = theirs[ours.index(names)][:-1]
+        if there and pairs.setdefault(names[:-1], there) != there:
+            return False
+    if len(set(pairs.values())) != len(pairs):
+        return False
+    last = {}
+    for names, names_there in pairs.items():
+        for name, there in zip(reversed(names), reversed(names_there), strict=False):
+            if without_number(name) != without_number(there):
+                return False
+        if names:
+            *outer, name = names_there
+            kind, number = (*outer, without_number(name)), name[len(without_number(name)) + 1 :]
+            if int(number or 0) < last.get(kind, 0):
+                return False
+            last[kind] = int(number or 0)
+    return True
+
+
+def _by_name(theirs, source_leaf, target_leaf):
+    """`theirs` by the keys of the target's weights of the same name; nothing if names disagree."""
+    moved = dict(theirs)
+    for path, saved in target_leaf.saved.items():
+        there = source_leaf.saved.get(path)
+        if there is None or not saved.own or there.own.keys() != saved.own.keys():
+            continue
+        keys = keys_by_name(saved.own, there.own)
+        if keys is None or _arguments_disagree(saved, there):
+            return {}
+        whole = {key: f"{path}/{key}" if path else key for key in keys}
+        if all(key in theirs for key in whole.values()):
+            moved |= {whole[key]: theirs[whole[key_there]] for key, key_there in keys.items()}
+    return moved
+
+
+def _config_of(layer):
+    try:
+        return layer.get_config()
+    except NotImplementedError:
         return {}
-    return {key_of[id(w)]: value for w, (_, value) in zip(row, source_leaf.in_order, strict=True)}
+
+
+def _arguments_disagree(saved, there):
+    """Whether one layer has a weight that the other replaces, as the arguments in a file show it.
+
+    With `center=False` the only weight of a `LayerNormalization` is gamma, with `scale=False` beta.
+    """
+    if there.config is None:
+        return False
+    config = _config_of(saved.layer)
+    changed = {
+        config[key]
+        for key in config.keys() & there.config.keys()
+        if key not in SAME_WEIGHTS
+        and isinstance(config[key], bool)
+        and config[key] is (not there.config[key])
+    }
+    return changed == {True, False}
+
+
+def _classes_differ(source_leaf, target_leaf):
+    """Whether a layer inside one is of another class inside the other: no match, as for leaves."""
+    if source_leaf.classes is not None:
+        names = {saved.name for path, saved in target_leaf.saved.items() if path and saved.own}
+        layer = target_leaf.saved[""].layer
+        return bool(classes_inside(_config_of(layer), names) - source_leaf.classes)
+    for path in source_leaf.saved.keys() & target_leaf.saved.keys() - {""}:
+        sides = [leaf.saved[path] for leaf in (source_leaf, target_leaf)]
+        kinds = {without_number(saved.kind) for saved in sides if saved.kind is not None}
+        if len(kinds) > 1 and all(saved.has_arrays() for saved in sides):
+            return True
+    return False
+
+
+def _check_names_inside(source, target, path):
+    """Layers inside a layer go by attribute or order; names of them must not say otherwise."""
+    by_keys = {part.keys: part for part in source.parts}
+    pairs = [
+        (by_keys[part.keys], part)
+        for part in target.parts
+        if part.keys in by_keys and part.has_arrays()
+    ]
+    names, names_there = ([pair[side].name for pair in pairs] for side in (1, 0))
+    for there, part in pairs:
+        if not part.has_made_up_name():
+            disagree = part.name != there.name and part.name in names_there
+        else:  # an attribute tells more than a number; a list does not
+            disagree = (
+                len(part.keys) > 1
+                and part.name != there.name
+                and sorted(names) == sorted(names_there)
+            )
+        if disagree:
+            raise ValueError(
+                "Layers inside a layer must not have the same names in another order: it would be "
+                "unclear which belong together. Give both the same order, or leave the layer out "
+                f"by skip={path!r}. Received: {path!r} with {names_there} in the source and "
+                f"{names} in the target"
+            )
+        _check_names_inside(there, part, path)
 
 
 def _is_float(value):

@@ -10,7 +10,10 @@ import tensorflow as tf
 from ..._layer_tree import (
     forget_compiled_functions,
     has_other_state,
+    keys_by_name,
     layer_tree,
+    name_of_weight,
+    names_disagree,
     other_state,
     own_variables,
     refresh,
@@ -213,6 +216,17 @@ def _weights(target, online, pairs_of_layers):
             f"{len(shapes[0])} and {len(shapes[1])} weights, the first that differ are "
             f"{_described(ours, index)} and {_described(theirs, index)}"
         )
+    differ = [
+        (w.path, there.path)
+        for w, there in zip(ours, theirs, strict=True)
+        if names_disagree(name_of_weight(w), name_of_weight(there))
+    ]
+    if differ:
+        raise ValueError(
+            "The weights of `target` and `online` must have the same names within their layers: a "
+            "gamma is no beta. Give the layers of both networks the same arguments. "
+            f"Received: {differ}"
+        )
     shared = [w.path for w in ours if any(w is o for o in theirs)]
     if shared:
         raise ValueError(
@@ -228,7 +242,8 @@ def _by_keys(ours, pairs_of_layers):
         variables, there = own_variables(target), own_variables(online)
         if variables.keys() != there.keys():
             return None
-        partners |= {id(variable): there[key] for key, variable in variables.items()}
+        keys = keys_by_name(variables, there) or {key: key for key in there}
+        partners |= {id(variable): there[keys[key]] for key, variable in variables.items()}
     found = [partners.get(id(weight)) for weight in ours]
     return None if any(partner is None for partner in found) else found
 

@@ -15,13 +15,13 @@ def hard_update(target, online):
     Args:
         target: Built Keras layer or model, whose weights change.
         online: Built Keras layer or model with the same weights, held by the same attributes, or if
-            those differ in the same order. Names and dtypes may differ.
+            those differ in the same order. Names of layers and dtypes may differ.
 
     Raises:
         TypeError: one of the two is no Keras layer.
         ValueError: one of the two is not built, they differ in their weights or share some, have
-            layers of the same names in another order, or a weight of `online` is not finite.
-            Nothing has changed then.
+            layers of the same names in another order or layers whose weights have other names, or
+            a weight of `online` is not finite. Nothing has changed then.
 
     Example:
 

@@ -25,9 +25,10 @@ def soft_update(target, online, tau=0.005):
     Raises:
         TypeError: one of the two is no Keras layer.
         ValueError: `tau` is not from 0 to 1, one of the two is not built, they differ in their
-            weights or share some, have layers of the same names in another order, a weight of
-            `online` is not finite, or `target` has weights of half precision, which small steps do
-            not move: use `TargetNetwork`. Nothing has changed then.
+            weights or share some, have layers of the same names in another order or layers whose
+            weights have other names, a weight of `online` is not finite, or `target` has weights of
+            half precision, which small steps do not move: use `TargetNetwork`. Nothing has changed
+            then.
 
     Example:
 

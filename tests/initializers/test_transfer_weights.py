@@ -563,3 +563,154 @@ def test_a_file_of_keras_2_that_does_not_fit(tmp_path):
         ValueError, match=r"Nothing could be copied(?s:.*)unused +3  a/kernel, a/al"
     ):
         transfer_weights(keras_2_file(tmp_path / "old.h5", groups), target)
+
+
+@keras.saving.register_keras_serializable("tests")
+class TwoWeights(layers.Layer):
+    def __init__(self, order="uv", **kwargs):
+        super().__init__(**kwargs)
+        self.order = order
+
+    def build(self, input_shape):
+        for name in self.order:
+            setattr(self, name, self.add_weight((4,), name=name))
+
+    def call(self, x):
+        return x * self.u - self.v
+
+
+def one_layer(layer, shape=(4,)):
+    return randomized(keras.Sequential([keras.Input(shape), layer]))
+
+
+@pytest.mark.parametrize("kind", ["model", ".keras"])
+@pytest.mark.parametrize("cls", [layers.LayerNormalization, layers.BatchNormalization])
+def test_gamma_is_not_beta(cls, kind, tmp_path):
+    source, target = one_layer(cls(center=False, name="n")), one_layer(cls(scale=False, name="n"))
+    before = values(target)
+    with pytest.raises(ValueError, match=r"missing .*n/beta(?s:.*)unused .*n/"):
+        transfer_weights(as_source(source, kind, tmp_path), target, strict=True)
+    np.testing.assert_equal(values(target), before)
+
+
+def test_weights_inside_a_layer_go_by_their_names():
+    source, target = one_layer(TwoWeights(name="a")), one_layer(TwoWeights("vu", name="a"))
+    transfer_weights(source, target, strict=True)
+    np.testing.assert_array_equal(numpy(target(X[0])), numpy(source(X[0])))
+
+
+class Heads(layers.Layer):
+    def __init__(self, names, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = {key: layers.Dense(4, name=name) for key, name in names.items()}
+
+    def build(self, input_shape):
+        for layer in self.heads.values():
+            layer.build(input_shape)
+
+    def call(self, x):
+        return self.heads["p"](x) - 2 * self.heads["q"](x)
+
+
+@pytest.mark.parametrize("kind", ["model", ".weights.h5"])
+@pytest.mark.parametrize("names", [{"p": "p", "q": "q"}, {"p": "dense_1", "q": "dense_2"}])
+def test_names_inside_a_layer_must_not_disagree_with_their_order(names, kind, tmp_path):
+    there = dict(reversed(names.items()))
+    source, target = (one_layer(Heads(order, name="k")) for order in (names, there))
+    before = values(target)
+    with pytest.raises(ValueError, match=r"same names in another order.*skip='k'"):
+        transfer_weights(as_source(source, kind, tmp_path), target)
+    np.testing.assert_equal(values(target), before)
+
+
+def test_made_up_names_inside_a_layer_say_nothing():
+    source = one_layer(Heads({"p": "dense_1", "q": "dense_2"}, name="k"))
+    target = one_layer(Heads({"p": "dense_2", "q": "dense_3"}, name="k"))
+    transfer_weights(source, target, strict=True)
+    np.testing.assert_array_equal(numpy(target(X[0])), numpy(source(X[0])))
+
+
+@pytest.mark.parametrize(("kind", "name"), [*[(kind, None) for kind in KINDS], (".keras", "x")])
+def test_another_class_inside_a_wrapper_is_no_match(kind, name, tmp_path):
+    source, target = (
+        one_layer(layers.TimeDistributed(cls(4, 3, name=name), name="td"), (2, 5, 4))
+        for cls in (layers.Conv1D, layers.Conv1DTranspose)
+    )
+    with pytest.raises(ValueError, match=r"Nothing could be copied(?s:.*)missing +2 "):
+        transfer_weights(as_source(source, kind, tmp_path), target)
+
+
+def test_boundaries_of_bins_go_by_the_path_of_the_layer(tmp_path):
+    """Two nested models with a layer of one name each."""
+
+    def network(*boundaries):
+        outputs = []
+        inputs = keras.Input((4,))
+        for name, found in zip(("one", "two"), boundaries, strict=True):
+            bins = layers.Discretization(num_bins=3, name="bins")
+            bins.bin_boundaries = found
+            inner = keras.Input((4,))
+            outputs.append(keras.Model(inner, bins(inner), name=name)(inputs))
+        return keras.Model(inputs, outputs)
+
+    source, target = network([0.0, 1.0], [5.0, 6.0]), network([2.0, 3.0], [2.0, 3.0])
+    transfer_weights(as_source(source, ".keras", tmp_path), target, strict=True)
+    found = [layer.layers[-1].bin_boundaries for layer in target.layers[1:]]
+    assert found == [[0.0, 1.0], [5.0, 6.0]]
+
+
+@pytest.mark.parametrize("frozen", [(True, False), (False, True), (True, True)])
+def test_what_is_frozen_moves_no_weights_of_a_nested_model_of_keras_2(frozen, tmp_path):
+    """Keras 2 saves the weights of a nested model in a row, those that are trained first."""
+
+    def model(is_frozen):
+        made = [layers.Dense(4, name="a"), None, layers.Dense(4, name="b")]
+        made[1] = layers.BatchNormalization(name="norm")
+        nest = keras.Sequential([keras.Input((4,)), *made], name="enc")
+        whole = keras.Sequential([keras.Input((4,)), nest, layers.Dense(2, name="h")])
+        nest.layers[0].trainable = not is_frozen
+        return randomized(whole)
+
+    source, target = map(model, frozen)
+    row = sorted(source.layers[0].weights, key=lambda weight: not weight.trainable)
+    nest = {"/".join(w.path.split("/")[-2:]) + ":0": numpy(w) for w in row}
+    head = {"kernel:0": numpy(source.layers[1].kernel), "bias:0": numpy(source.layers[1].bias)}
+    path = keras_2_file(tmp_path / "old.h5", {"enc": nest, "h": head})
+    transfer_weights(path, target, strict=True)
+    np.testing.assert_equal(target.get_weights(), source.get_weights())
+
+
+def test_a_frozen_nested_model_without_names_takes_a_trained_one_of_keras_2(tmp_path):
+    def model():
+        made = [layers.Dense(4), layers.BatchNormalization(), layers.Dense(4)]
+        nest = keras.Sequential([keras.Input((4,)), *made], name="enc")
+        return randomized(keras.Sequential([keras.Input((4,)), nest]))
+
+    source, target = model(), model()
+    row = sorted(source.weights, key=lambda weight: not weight.trainable)
+    row = {"/".join(w.path.split("/")[-2:]) + ":0": numpy(w) for w in row}
+    target.trainable = False
+    transfer_weights(keras_2_file(tmp_path / "old.h5", {"enc": row}), target, strict=True)
+    np.testing.assert_equal(target.get_weights(), source.get_weights())
+
+
+def test_names_of_keras_2_that_do_not_tell_are_not_guessed(tmp_path):
+    def model():
+        made = [keras.Input((4,)), layers.Dense(4), layers.Dense(4)]
+        return randomized(keras.Sequential([keras.Input((4,)), keras.Sequential(made, name="enc")]))
+
+    target = model()
+    names = ["dense_98/kernel:0", "dense_98/bias:0", "dense_97/kernel:0", "dense_97/bias:0"]
+    weights = dict(zip(names, target.get_weights(), strict=True))
+    with pytest.raises(ValueError, match=r"Nothing could be copied(?s:.*)unused +4 "):
+        transfer_weights(keras_2_file(tmp_path / "old.h5", {"enc": weights}), target)
+
+
+def test_another_class_inside_a_wrapper_of_keras_2_is_no_match(tmp_path):
+    source, target = (
+        one_layer(layers.TimeDistributed(cls(4, 3, name="x"), name="td"), (2, 5, 4))
+        for cls in (layers.Conv1D, layers.Conv1DTranspose)
+    )
+    source.save(tmp_path / "old.h5")
+    with pytest.raises(ValueError, match=r"Nothing could be copied(?s:.*)missing +2 "):
+        transfer_weights(tmp_path / "old.h5", target)

@@ -624,3 +624,33 @@ def test_weights_frozen_and_thawed_between_updates():
         target.update()
         moved = target.model.get_weights()[0] - before
         np.testing.assert_allclose(moved, share, rtol=1e-5)
+
+
+def test_weights_inside_a_layer_are_paired_by_their_names():
+    class Scaled(keras.layers.Layer):
+        def __init__(self, order):
+            super().__init__()
+            self.order = order
+
+        def build(self, input_shape):
+            for name in self.order:
+                setattr(self, name, self.add_weight((3,), name=name, initializer="uniform"))
+
+        def call(self, x):
+            return x * self.u - self.v
+
+    online, target = (keras.Sequential([keras.Input((3,)), Scaled(o)]) for o in ("uv", "vu"))
+    hard_update(target, online)
+    x = checks.sample((3,))
+    np.testing.assert_array_equal(target(x), online(x))
+
+
+def test_gamma_is_not_beta():
+    online, target = (
+        keras.Sequential([keras.Input((3,)), keras.layers.LayerNormalization(**arguments)])
+        for arguments in ({"center": False}, {"scale": False})
+    )
+    for update in (hard_update, soft_update, lambda t, o: TargetNetwork(o, target=t)):
+        with pytest.raises(ValueError, match=r"same names within their layers.*gamma"):
+            update(target, online)
+    np.testing.assert_array_equal(target.get_weights()[0], np.zeros(3))
