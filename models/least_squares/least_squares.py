@@ -1,3 +1,4 @@
+import contextlib
 import warnings
 
 import keras
@@ -11,7 +12,6 @@ from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
 from ...optimizers.levenberg_marquardt.objective import Objective
 from ...optimizers.levenberg_marquardt.output_curvature import (
     DIAGONAL,
-    ELEMENTWISE,
     curvature_form,
 )
 from ...optimizers.levenberg_marquardt.replicas import Replicas
@@ -20,10 +20,12 @@ from .batches import (
     are_arrays,
     check_lengths,
     check_target,
-    check_weights,
+    failures_of_data_named,
     hold_out,
     one_batch,
     with_batch_size,
+    with_shape_of,
+    with_weights_checked,
 )
 from .network_checks import (
     build_all,
@@ -213,7 +215,6 @@ class LeastSquares(keras.Model):
         )
         fit = super().fit
         if self._is_second_order():
-            check_weights(sample_weight)
             whole = y is not None and batch_size is None and steps_per_epoch is None
             whole = whole and are_arrays((x, y, sample_weight))
             if whole:
@@ -280,6 +281,15 @@ class LeastSquares(keras.Model):
         evaluate = self._alone(super().evaluate)
         return evaluate(y=y, sample_weight=sample_weight, **arguments, **kwargs)
 
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One step on a batch of arrays, as `keras.Model.train_on_batch` does."""
+        train = self._alone(super().train_on_batch)
+        return train(x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of a batch of arrays, as `keras.Model.test_on_batch` does."""
+        return self._alone(super().test_on_batch)(x, y, sample_weight, return_dict)
+
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """The network's outputs with `training=False`, as NumPy arrays.
 
@@ -326,10 +336,12 @@ class LeastSquares(keras.Model):
             objective = JointObjective(self._replicas, *arguments)
         else:
             objective = Objective(*arguments)
-        step = optimizer.step(objective, self._whole_batch, data)
-        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        # `loss` sees these, so that no step is taken before they are compared.
         batch = tf.shape(keras.tree.flatten(x)[0])[0]
-        tracker.update_state(loss(step.outputs), sample_weight=batch)
+        y = self._asserted(y, objective.structured(objective.specs), batch)
+        sample_weight = with_weights_checked(sample_weight)
+        step = optimizer.step(objective, self._whole_batch, data)
+        self._track(loss(step.outputs), x)
         return {
             **self.compute_metrics(x, y, step.outputs, sample_weight),
             "damping": optimizer.damping.value,
@@ -343,6 +355,20 @@ class LeastSquares(keras.Model):
             "failure": optimizer.failure.value,
             "converged": optimizer.converged.value,
         }
+
+    def test_step(self, data):
+        if not self._is_second_order():
+            return super().test_step(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        y = self._asserted(y, y_pred, tf.shape(keras.tree.flatten(x)[0])[0])
+        sample_weight = with_weights_checked(sample_weight)
+        self._track(self.compute_loss(x, y, y_pred, sample_weight, training=False), x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def _track(self, loss, x):
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        tracker.update_state(loss, sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
 
     def get_config(self):
         return {**super().get_config(), "model": keras.saving.serialize_keras_object(self.model)}
@@ -361,9 +387,10 @@ class LeastSquares(keras.Model):
             return method
 
         def alone(*args, **kwargs):
-            if not self._replicas.several_workers:
-                return outside_scope(self, method, *args, **kwargs)
-            with failures_of_workers_named():
+            of_workers = contextlib.nullcontext()
+            if self._replicas.several_workers:
+                of_workers = failures_of_workers_named()
+            with of_workers, failures_of_data_named():
                 return outside_scope(self, method, *args, **kwargs)
 
         return alone
@@ -447,19 +474,35 @@ class LeastSquares(keras.Model):
 
     def _check_targets(self, y, y_pred):
         """Refuses targets that the loss would broadcast, which compares each with other outputs."""
+        self._for_each_target(check_target, y, y_pred)
+
+    def _asserted(self, y, y_pred, batch):
+        """`y` that a graph compares with the outputs where their shapes are not known before."""
+
+        def asserted(target, output, loss):
+            return with_shape_of(target, output, batch, loss)
+
+        return self._for_each_target(asserted, y, y_pred)
+
+    def _for_each_target(self, function, y, y_pred):
+        """`y` after a function of target, output and loss; as it is where these do not pair."""
         outputs = keras.tree.flatten(y_pred)
         if isinstance(y, dict):
             names = sorted(y_pred) if isinstance(y_pred, dict) else self.output_names
-            targets = [y.get(name) for name in names or ()]
+            names = list(names or ())
+            targets = [y.get(name) for name in names]
         else:
             targets = keras.tree.flatten(y)
         if len(targets) != len(outputs):
-            return  # Keras says what does not fit together.
-        for loss, target, output in zip(
-            self._loss_of_each_output(y_pred), targets, outputs, strict=True
-        ):
-            if loss is not None and target is not None:
-                check_target(target, output, curvature_form(loss) in ELEMENTWISE)
+            return y  # Keras says what does not fit together.
+        losses = self._loss_of_each_output(y_pred)
+        results = [
+            target if loss is None or target is None else function(target, output, loss)
+            for loss, target, output in zip(losses, targets, outputs, strict=True)
+        ]
+        if isinstance(y, dict):
+            return {**y, **{k: v for k, v in zip(names, results, strict=True) if k in y}}
+        return keras.tree.pack_sequence_as(y, results)
 
     def _curvature_forms(self, structure):
         """The form of each output's loss, in the order of the flattened outputs."""

@@ -230,6 +230,62 @@ def test_targets_of_other_elementwise_losses(loss):
         fit(compiled(net, loss=loss), y=np.ones((60, 2)))
 
 
+def test_targets_are_compared_in_every_later_call():
+    """The second graph of Keras is for any number of examples and of features."""
+    model = compiled(linear())
+    two, three = np.ones((60, 2)), np.ones((60, 3))
+    with pytest.raises(ValueError, match=r"`y` must have the shape .*\(60, 2\)"):
+        fit(model, y=two)
+    fit(model)
+    model.evaluate(X, Y, verbose=0)
+    before = weights_of(model)
+    for call, found in (
+        (lambda: fit(model, y=three), r"\(60, 3\)"),
+        (lambda: fit(model, x=X[:50], y=two[:50]), r"\(50, 2\)"),
+        (lambda: model.evaluate(X, three, verbose=0), r"\(32, 3\)"),
+        (lambda: model.train_on_batch(X, three), r"\(60, 3\)"),
+        (lambda: model.test_on_batch(X, three), r"\(60, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=f"`y` must have the shape .*{found}"):
+            call()
+    np.testing.assert_array_equal(weights_of(model), before)
+    fit(model)
+    assert np.any(weights_of(model) != before)
+
+
+@pytest.mark.parametrize(
+    "loss", ["cosine_similarity", "kl_divergence", "categorical_focal_crossentropy", "dice"]
+)
+def test_targets_of_losses_of_whole_outputs(loss):
+    net = network(activation="sigmoid")
+    with pytest.raises(ValueError, match="`y` must have the shape"):
+        fit(compiled(net, loss=loss), y=np.ones((60, 2)))
+
+
+def test_targets_that_a_function_may_broadcast_are_warned_about():
+    def loss(y, outputs):
+        return keras.ops.mean((y - outputs) ** 2, axis=-1)
+
+    with pytest.warns(UserWarning, match="`y` has another shape than the model's outputs"):
+        fit(compiled(linear(), loss=loss), y=np.ones((60, 2)))
+
+
+def test_negative_weights_are_refused():
+    model, weight = compiled(linear()), -np.ones(60, "float32")
+    before = weights_of(model)
+    data = tf.data.Dataset.from_tensors((X, Y, weight))
+    for call in (
+        lambda: fit(model, sample_weight=weight),
+        lambda: fit(model, validation_data=(X, Y, weight)),
+        lambda: model.evaluate(X, Y, sample_weight=weight, verbose=0),
+        lambda: model.train_on_batch(X, Y, weight),
+        lambda: fit(model, x=data, y=None, shuffle=False),
+    ):
+        with pytest.raises(ValueError, match="`sample_weight` must be at least 0 everywhere"):
+            call()
+        np.testing.assert_array_equal(weights_of(model), before)
+
+
 @pytest.mark.parametrize("y", [Y[:, 0], Y[:, :, None]])
 def test_targets_that_keras_squeezes(y):
     """(60,) and (60, 1, 1) for outputs (60, 1) are the targets that Keras takes them for."""
