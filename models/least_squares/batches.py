@@ -4,14 +4,16 @@ import contextlib
 import inspect
 import itertools
 import math
+import numbers
 import re
 import types
 import warnings
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from ..._arguments import in_words
+from ..._arguments import in_words, wrong
 
 EACH_VALUE, LABELS, ANY = "each value", "labels", "any"
 _LOSSES_OF_LABELS = (
@@ -50,6 +52,83 @@ def check_lengths(x, y, sample_weight):
             "`x`, `y` and `sample_weight` must hold the same number of examples, and at least one. "
             f"Received: numbers of examples={lengths}"
         )
+
+
+def check_arrays(x, y=None, sample_weight=None):
+    """Refuses what Keras would misread in arrays before it sees them."""
+    for name, value in (("x", x), ("y", y), ("sample_weight", sample_weight)):
+        for leaf in keras.tree.flatten(value):
+            if np.ma.is_masked(leaf):
+                raise wrong(
+                    name,
+                    "an array without masked values, which would count as any other: leave these "
+                    "examples out, or give them a `sample_weight` of 0",
+                    leaf,
+                )
+            if isinstance(leaf, (numbers.Number, str, bytes, np.generic)):
+                raise wrong(name, "an array: call `np.array` on a list of numbers", value)
+    for leaf in keras.tree.flatten(sample_weight):
+        if hasattr(leaf, "__array__") and (np.asarray(leaf) < 0).any():
+            raise ValueError(f"{_NEGATIVE} Received: sample_weight={in_words(leaf)}")
+
+
+def check_count(name, value, specs):
+    """A list must have one array for each input or output of the model, where these are known."""
+    count = len(keras.tree.flatten(value))
+    wanted = len(keras.tree.flatten(specs))
+    if isinstance(value, (list, tuple)) and specs is not None and count != wanted:
+        one = "input" if name == "x" else "output"
+        raise ValueError(
+            f"`{name}` must be an array, or a list of one array for each {one} of the model, which "
+            f"has {wanted}. Received: {name} of {count} arrays"
+        )
+
+
+def check_given(x, y):
+    """Arrays need targets beside them."""
+    if y is None and are_arrays(x):
+        as_one = isinstance(x, tuple) and len(x) in (2, 3)
+        advice = "give `x` and `y` as two arguments, not as one tuple" if as_one else "give it"
+        raise ValueError(f"`y` is needed where `x` is arrays: {advice}. Received: y=None")
+
+
+def check_classes(y, class_weight):
+    """Refuses targets that Keras would round to a class, or to one without a weight."""
+    y = np.asarray(y)
+    if y.ndim >= 2 and y.shape[-1] > 1:
+        one_hot = (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-3)
+        classes = np.argmax(y, axis=-1) if one_hot else y
+    else:
+        one_hot, classes = True, y
+    if not one_hot or classes.dtype.kind not in "biuf" or (classes != np.round(classes)).any():
+        raise ValueError(
+            "`class_weight` needs targets that are class indices or one-hot: real numbers would "
+            f"be weighed by the class that they are rounded to. Received: y={in_words(y)}"
+        )
+    missing = sorted(set(np.unique(classes).astype(int).tolist()) - set(class_weight))
+    if missing:
+        raise ValueError(
+            "`class_weight` must have a weight for every class in `y`. "
+            f"Received: class_weight={class_weight}, without one for the classes {missing}"
+        )
+
+
+def with_classes_checked(data, class_weight):
+    """A data set that checks the targets of each batch as `check_classes` does."""
+
+    def checked(x, y, *weight):
+        if keras.tree.is_nested(y):
+            return (x, y, *weight)  # Keras says that it takes one output.
+
+        def check(values):
+            check_classes(values, class_weight)
+            return values
+
+        target = tf.numpy_function(check, [y], y.dtype)
+        target.set_shape(y.shape)
+        return (x, target, *weight)
+
+    return data.map(checked)
 
 
 def check_target(target, output, loss):
@@ -138,6 +217,9 @@ def failures_of_data_named():
         yield
     except tf.errors.InvalidArgumentError as error:
         text = str(error)
+        of_classes = re.search(r"`class_weight` (must|needs).*", text)
+        if of_classes:
+            raise ValueError(of_classes.group()) from error
         if _NEGATIVE in text:
             raise ValueError(f"{_NEGATIVE} Received: negative weights in a batch") from error
         if _OF_ANOTHER_SHAPE in text:

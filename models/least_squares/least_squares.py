@@ -15,15 +15,20 @@ from ...optimizers.levenberg_marquardt.output_curvature import (
     curvature_form,
 )
 from ...optimizers.levenberg_marquardt.replicas import Replicas
-from .._fit_arguments import checked, checked_losses
+from .._fit_arguments import checked, checked_loss_weights, checked_losses
 from .batches import (
     are_arrays,
+    check_arrays,
+    check_classes,
+    check_count,
+    check_given,
     check_lengths,
     check_target,
     failures_of_data_named,
     hold_out,
     one_batch,
     with_batch_size,
+    with_classes_checked,
     with_shape_of,
     with_weights_checked,
 )
@@ -147,6 +152,8 @@ class LeastSquares(keras.Model):
             optimizer = LevenbergMarquardt()
         optimizer = keras_object("optimizer", optimizer)
         checked_losses(loss)
+        least = 0 if isinstance(optimizer, LevenbergMarquardt) else None
+        loss_weights = checked_loss_weights(loss_weights, minimum=least)
         named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
         if not isinstance(optimizer, LevenbergMarquardt):
             super().compile(optimizer=optimizer, **named)
@@ -213,6 +220,14 @@ class LeastSquares(keras.Model):
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )
+        self._check_data(x, y, sample_weight)
+        if isinstance(validation_data, (list, tuple)):
+            self._check_data(*validation_data)
+        if class_weight is not None:
+            if hasattr(y, "__array__"):
+                check_classes(y, arguments["class_weight"])
+            elif isinstance(x, tf.data.Dataset):
+                x = with_classes_checked(x, arguments["class_weight"])
         fit = super().fit
         if self._is_second_order():
             whole = y is not None and batch_size is None and steps_per_epoch is None
@@ -278,16 +293,22 @@ class LeastSquares(keras.Model):
             callbacks=callbacks,
             return_dict=return_dict,
         )
+        self._check_data(x, y, sample_weight)
         evaluate = self._alone(super().evaluate)
         return evaluate(y=y, sample_weight=sample_weight, **arguments, **kwargs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One step on a batch of arrays, as `keras.Model.train_on_batch` does."""
+        self._check_data(x, y, sample_weight)
+        class_weight = checked(class_weight=class_weight)["class_weight"]
+        if class_weight is not None and hasattr(y, "__array__"):
+            check_classes(y, class_weight)
         train = self._alone(super().train_on_batch)
         return train(x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of a batch of arrays, as `keras.Model.test_on_batch` does."""
+        self._check_data(x, y, sample_weight)
         return self._alone(super().test_on_batch)(x, y, sample_weight, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
@@ -306,6 +327,7 @@ class LeastSquares(keras.Model):
         arguments = checked(
             x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )
+        check_arrays(x)
         return self._alone(super().predict)(**arguments)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -381,6 +403,13 @@ class LeastSquares(keras.Model):
 
     def _is_second_order(self):
         return isinstance(getattr(self, "optimizer", None), LevenbergMarquardt)
+
+    def _check_data(self, x, y=None, sample_weight=None):
+        check_arrays(x, y, sample_weight)
+        if self._is_second_order():
+            check_given(x, y)
+            check_count("x", x, getattr(self.model, "inputs", None))
+            check_count("y", y, getattr(self.model, "outputs", None))
 
     def _alone(self, method):
         if not self._is_second_order():
