@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..._arguments import in_words, wrong
+from ...losses import PackedTargetsLoss
 
 EACH_VALUE, LABELS, ANY = "each value", "labels", "any"
 _LOSSES_OF_LABELS = (
@@ -21,6 +22,10 @@ _LOSSES_OF_LABELS = (
     "sparse_categorical_crossentropy",
     "CTC",
     "ctc",
+    "CategoricalGeneralizedCrossEntropy",
+    "categorical_generalized_cross_entropy",
+    "Circle",
+    "circle",
 )
 _OF_ANOTHER_SHAPE = (
     "`y` must have the shape of the outputs of the model: others would be broadcast, and "
@@ -67,6 +72,10 @@ def check_arrays(x, y=None, sample_weight=None):
                 )
             if isinstance(leaf, (numbers.Number, str, bytes, np.generic)):
                 raise wrong(name, "an array: call `np.array` on a list of numbers", value)
+
+
+def check_weights(sample_weight):
+    """A negative weight would ask for as bad a fit as possible."""
     for leaf in keras.tree.flatten(sample_weight):
         if hasattr(leaf, "__array__") and (np.asarray(leaf) < 0).any():
             raise ValueError(f"{_NEGATIVE} Received: sample_weight={in_words(leaf)}")
@@ -156,13 +165,6 @@ def check_target(target, output, loss):
     targets = targets_of(loss)
     if targets == EACH_VALUE and not _may_be_the_same(*_like_keras(*shapes)):
         raise ValueError(f"{_OF_ANOTHER_SHAPE} {received}")
-    if targets == ANY and _broadcast(*_like_keras(*shapes)):
-        warnings.warn(
-            "`y` has another shape than the model's outputs. If the loss only subtracts them, it "
-            "compares targets with the outputs of other examples or features: give `y` the shape "
-            f"of the outputs. {received}",
-            stacklevel=2,
-        )
 
 
 def with_shape_of(target, output, batch, loss):
@@ -171,20 +173,31 @@ def with_shape_of(target, output, batch, loss):
     Args:
         target: Tensor, of one output.
         output: Tensor or its specification, the output.
-        batch: Integer tensor, the number of examples.
+        batch: Number of examples, an integer where the graph is for one number, or a tensor.
         loss: What `compile` took for this output.
     """
     targets = targets_of(loss)
-    known, of_output = _like_keras(tuple(target.shape), tuple(output.shape))
+    if targets == LABELS or target.shape.rank is None:  # the latter `check_target` refuses
+        return target
+    of_output = (batch if isinstance(batch, int) else None, *output.shape[1:])
+    known, of_output = _like_keras(tuple(target.shape), of_output)
+    if targets == ANY and _broadcast(known, of_output):
+        warnings.warn(
+            "`y` has another shape than the model's outputs. If the loss only subtracts them, it "
+            "compares targets with the outputs of other examples or features: give `y` the shape "
+            f"of the outputs. Received: y of shape {known} for outputs of shape {of_output}",
+            stacklevel=2,
+        )
     decided = len(known) != len(of_output) or (None not in known and None not in of_output)
     if targets == ANY:
         decided = decided or None not in known[1:]
-    if targets == LABELS or decided:
+    if decided:
         return target
     with tf.device("CPU:0"):
         found = tf.shape(target)[: len(known)]
         sizes = [batch, *of_output[1:]]
-        wanted = [tf.shape(output)[i] if size is None else size for i, size in enumerate(sizes)]
+        sizes = [tf.shape(output)[i] if size is None else size for i, size in enumerate(sizes)]
+        wanted = tf.stack(sizes)
         same = tf.reduce_all(found == wanted)
         if targets == ANY:
             same |= ~tf.reduce_all((found == wanted) | (found == 1) | (wanted == 1))
@@ -233,6 +246,8 @@ def failures_of_data_named():
 def targets_of(loss):
     """What targets a loss takes: one for each value of the output, labels, or any."""
     loss = keras.losses.get(loss)
+    if isinstance(loss, PackedTargetsLoss):
+        return LABELS  # it checks what is packed by itself
     kind = loss if inspect.isfunction(loss) else type(loss)
     if kind.__module__.split(".")[0] != "keras":
         return ANY

@@ -24,6 +24,7 @@ from .batches import (
     check_given,
     check_lengths,
     check_target,
+    check_weights,
     failures_of_data_named,
     hold_out,
     one_batch,
@@ -94,8 +95,10 @@ class LeastSquares(keras.Model):
     Raises:
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
             layers, no trainable weight, a loss that is not smooth. In `fit`: targets of another
-            shape than the outputs (a last axis of one may be missing), NaN or Inf in a batch, a
-            loss that is not finite, layers that mix examples, workers with different batches.
+            shape than the outputs (a last axis of one may be missing), masked values, negative
+            weights, NaN or Inf in a batch, a loss that is not finite, layers that mix examples,
+            workers with different batches. A loss of your own may take targets of another shape;
+            where they could be broadcast, a warning says so.
         RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:
@@ -359,8 +362,7 @@ class LeastSquares(keras.Model):
         else:
             objective = Objective(*arguments)
         # `loss` sees these, so that no step is taken before they are compared.
-        batch = tf.shape(keras.tree.flatten(x)[0])[0]
-        y = self._asserted(y, objective.structured(objective.specs), batch)
+        y = self._asserted(y, objective.structured(objective.specs), x)
         sample_weight = with_weights_checked(sample_weight)
         step = optimizer.step(objective, self._whole_batch, data)
         self._track(loss(step.outputs), x)
@@ -383,7 +385,7 @@ class LeastSquares(keras.Model):
             return super().test_step(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
-        y = self._asserted(y, y_pred, tf.shape(keras.tree.flatten(x)[0])[0])
+        y = self._asserted(y, y_pred, x)
         sample_weight = with_weights_checked(sample_weight)
         self._track(self.compute_loss(x, y, y_pred, sample_weight, training=False), x)
         return self.compute_metrics(x, y, y_pred, sample_weight)
@@ -407,6 +409,7 @@ class LeastSquares(keras.Model):
     def _check_data(self, x, y=None, sample_weight=None):
         check_arrays(x, y, sample_weight)
         if self._is_second_order():
+            check_weights(sample_weight)
             check_given(x, y)
             check_count("x", x, getattr(self.model, "inputs", None))
             check_count("y", y, getattr(self.model, "outputs", None))
@@ -505,8 +508,10 @@ class LeastSquares(keras.Model):
         """Refuses targets that the loss would broadcast, which compares each with other outputs."""
         self._for_each_target(check_target, y, y_pred)
 
-    def _asserted(self, y, y_pred, batch):
+    def _asserted(self, y, y_pred, x):
         """`y` that a graph compares with the outputs where their shapes are not known before."""
+        first = keras.tree.flatten(x)[0]
+        batch = first.shape[0] or tf.shape(first)[0]
 
         def asserted(target, output, loss):
             return with_shape_of(target, output, batch, loss)

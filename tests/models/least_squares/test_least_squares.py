@@ -327,6 +327,10 @@ def test_targets_that_a_function_may_broadcast_are_warned_about():
 
     with pytest.warns(UserWarning, match="`y` has another shape than the model's outputs"):
         fit(compiled(linear(), loss=loss), y=np.ones((60, 2)))
+    model = compiled(linear(), loss=loss)
+    fit(model)
+    with pytest.raises(ValueError, match=r"`y` must have the shape .*\(60, 2\)"):
+        fit(model, y=np.ones((60, 2)))
 
 
 def test_negative_weights_are_refused():
