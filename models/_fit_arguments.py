@@ -27,6 +27,13 @@ def checked_losses(value):
     return value
 
 
+def checked_loss_weights(value, minimum=None):
+    """`value` with each entry as a `float`, the only number that Keras takes, or None."""
+    return keras.tree.map_structure(
+        lambda weight: number("loss_weights", weight, minimum=minimum, also=(None,)), value
+    )
+
+
 def _callbacks(name, value):
     known = [one for one in keras.tree.flatten(value) if one is not None]
     if not all(isinstance(one, keras.callbacks.Callback) for one in known):

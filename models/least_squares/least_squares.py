@@ -1,3 +1,4 @@
+import contextlib
 import warnings
 
 import keras
@@ -11,19 +12,26 @@ from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
 from ...optimizers.levenberg_marquardt.objective import Objective
 from ...optimizers.levenberg_marquardt.output_curvature import (
     DIAGONAL,
-    ELEMENTWISE,
     curvature_form,
 )
 from ...optimizers.levenberg_marquardt.replicas import Replicas
-from .._fit_arguments import checked, checked_losses
+from .._fit_arguments import checked, checked_loss_weights, checked_losses
 from .batches import (
     are_arrays,
+    check_arrays,
+    check_classes,
+    check_count,
+    check_given,
     check_lengths,
     check_target,
     check_weights,
+    failures_of_data_named,
     hold_out,
     one_batch,
     with_batch_size,
+    with_classes_checked,
+    with_shape_of,
+    with_weights_checked,
 )
 from .network_checks import (
     build_all,
@@ -87,8 +95,10 @@ class LeastSquares(keras.Model):
     Raises:
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
             layers, no trainable weight, a loss that is not smooth. In `fit`: targets of another
-            shape than the outputs (a last axis of one may be missing), NaN or Inf in a batch, a
-            loss that is not finite, layers that mix examples, workers with different batches.
+            shape than the outputs (a last axis of one may be missing), masked values, negative
+            weights, NaN or Inf in a batch, a loss that is not finite, layers that mix examples,
+            workers with different batches. A loss of your own may take targets of another shape;
+            where they could be broadcast, a warning says so.
         RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:
@@ -145,6 +155,8 @@ class LeastSquares(keras.Model):
             optimizer = LevenbergMarquardt()
         optimizer = keras_object("optimizer", optimizer)
         checked_losses(loss)
+        least = 0 if isinstance(optimizer, LevenbergMarquardt) else None
+        loss_weights = checked_loss_weights(loss_weights, minimum=least)
         named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
         if not isinstance(optimizer, LevenbergMarquardt):
             super().compile(optimizer=optimizer, **named)
@@ -211,9 +223,16 @@ class LeastSquares(keras.Model):
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )
+        self._check_data(x, y, sample_weight)
+        if isinstance(validation_data, (list, tuple)):
+            self._check_data(*validation_data)
+        if class_weight is not None:
+            if hasattr(y, "__array__"):
+                check_classes(y, arguments["class_weight"])
+            elif isinstance(x, tf.data.Dataset):
+                x = with_classes_checked(x, arguments["class_weight"])
         fit = super().fit
         if self._is_second_order():
-            check_weights(sample_weight)
             whole = y is not None and batch_size is None and steps_per_epoch is None
             whole = whole and are_arrays((x, y, sample_weight))
             if whole:
@@ -277,8 +296,23 @@ class LeastSquares(keras.Model):
             callbacks=callbacks,
             return_dict=return_dict,
         )
+        self._check_data(x, y, sample_weight)
         evaluate = self._alone(super().evaluate)
         return evaluate(y=y, sample_weight=sample_weight, **arguments, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One step on a batch of arrays, as `keras.Model.train_on_batch` does."""
+        self._check_data(x, y, sample_weight)
+        class_weight = checked(class_weight=class_weight)["class_weight"]
+        if class_weight is not None and hasattr(y, "__array__"):
+            check_classes(y, class_weight)
+        train = self._alone(super().train_on_batch)
+        return train(x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of a batch of arrays, as `keras.Model.test_on_batch` does."""
+        self._check_data(x, y, sample_weight)
+        return self._alone(super().test_on_batch)(x, y, sample_weight, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """The network's outputs with `training=False`, as NumPy arrays.
@@ -296,6 +330,7 @@ class LeastSquares(keras.Model):
         arguments = checked(
             x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )
+        check_arrays(x)
         return self._alone(super().predict)(**arguments)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -326,10 +361,11 @@ class LeastSquares(keras.Model):
             objective = JointObjective(self._replicas, *arguments)
         else:
             objective = Objective(*arguments)
+        # `loss` sees these, so that no step is taken before they are compared.
+        y = self._asserted(y, objective.structured(objective.specs), x)
+        sample_weight = with_weights_checked(sample_weight)
         step = optimizer.step(objective, self._whole_batch, data)
-        tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        batch = tf.shape(keras.tree.flatten(x)[0])[0]
-        tracker.update_state(loss(step.outputs), sample_weight=batch)
+        self._track(loss(step.outputs), x)
         return {
             **self.compute_metrics(x, y, step.outputs, sample_weight),
             "damping": optimizer.damping.value,
@@ -344,6 +380,20 @@ class LeastSquares(keras.Model):
             "converged": optimizer.converged.value,
         }
 
+    def test_step(self, data):
+        if not self._is_second_order():
+            return super().test_step(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        y = self._asserted(y, y_pred, x)
+        sample_weight = with_weights_checked(sample_weight)
+        self._track(self.compute_loss(x, y, y_pred, sample_weight, training=False), x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def _track(self, loss, x):
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        tracker.update_state(loss, sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
+
     def get_config(self):
         return {**super().get_config(), "model": keras.saving.serialize_keras_object(self.model)}
 
@@ -356,14 +406,23 @@ class LeastSquares(keras.Model):
     def _is_second_order(self):
         return isinstance(getattr(self, "optimizer", None), LevenbergMarquardt)
 
+    def _check_data(self, x, y=None, sample_weight=None):
+        check_arrays(x, y, sample_weight)
+        if self._is_second_order():
+            check_weights(sample_weight)
+            check_given(x, y)
+            check_count("x", x, getattr(self.model, "inputs", None))
+            check_count("y", y, getattr(self.model, "outputs", None))
+
     def _alone(self, method):
         if not self._is_second_order():
             return method
 
         def alone(*args, **kwargs):
-            if not self._replicas.several_workers:
-                return outside_scope(self, method, *args, **kwargs)
-            with failures_of_workers_named():
+            of_workers = contextlib.nullcontext()
+            if self._replicas.several_workers:
+                of_workers = failures_of_workers_named()
+            with of_workers, failures_of_data_named():
                 return outside_scope(self, method, *args, **kwargs)
 
         return alone
@@ -447,19 +506,37 @@ class LeastSquares(keras.Model):
 
     def _check_targets(self, y, y_pred):
         """Refuses targets that the loss would broadcast, which compares each with other outputs."""
+        self._for_each_target(check_target, y, y_pred)
+
+    def _asserted(self, y, y_pred, x):
+        """`y` that a graph compares with the outputs where their shapes are not known before."""
+        first = keras.tree.flatten(x)[0]
+        batch = first.shape[0] or tf.shape(first)[0]
+
+        def asserted(target, output, loss):
+            return with_shape_of(target, output, batch, loss)
+
+        return self._for_each_target(asserted, y, y_pred)
+
+    def _for_each_target(self, function, y, y_pred):
+        """`y` after a function of target, output and loss; as it is where these do not pair."""
         outputs = keras.tree.flatten(y_pred)
         if isinstance(y, dict):
             names = sorted(y_pred) if isinstance(y_pred, dict) else self.output_names
-            targets = [y.get(name) for name in names or ()]
+            names = list(names or ())
+            targets = [y.get(name) for name in names]
         else:
             targets = keras.tree.flatten(y)
         if len(targets) != len(outputs):
-            return  # Keras says what does not fit together.
-        for loss, target, output in zip(
-            self._loss_of_each_output(y_pred), targets, outputs, strict=True
-        ):
-            if loss is not None and target is not None:
-                check_target(target, output, curvature_form(loss) in ELEMENTWISE)
+            return y  # Keras says what does not fit together.
+        losses = self._loss_of_each_output(y_pred)
+        results = [
+            target if loss is None or target is None else function(target, output, loss)
+            for loss, target, output in zip(losses, targets, outputs, strict=True)
+        ]
+        if isinstance(y, dict):
+            return {**y, **{k: v for k, v in zip(names, results, strict=True) if k in y}}
+        return keras.tree.pack_sequence_as(y, results)
 
     def _curvature_forms(self, structure):
         """The form of each output's loss, in the order of the flattened outputs."""

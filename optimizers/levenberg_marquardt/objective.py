@@ -50,24 +50,24 @@ class Objective:
         self.x = x
         self._loss = loss
         self._traced = self._trace()
-        self._specs, self._mask_specs = self._traced.structured_outputs
-        if not all(spec.shape[1:].is_fully_defined() for spec in self._specs):
+        self.specs, self._mask_specs = self._traced.structured_outputs
+        if not all(spec.shape[1:].is_fully_defined() for spec in self.specs):
             raise ValueError(
                 "The shape of each output must be known but for the batch: give the inputs a "
                 "fixed length, and pad and mask what is shorter. "
-                f"Received: output shapes={[tuple(spec.shape) for spec in self._specs]}"
+                f"Received: output shapes={[tuple(spec.shape) for spec in self.specs]}"
             )
-        if not all(spec.dtype.is_floating for spec in self._specs):
+        if not all(spec.dtype.is_floating for spec in self.specs):
             raise ValueError(
                 "Each output must hold floating numbers, to have a derivative: leave others out of "
-                f"the model. Received: output dtypes={[spec.dtype.name for spec in self._specs]}"
+                f"the model. Received: output dtypes={[spec.dtype.name for spec in self.specs]}"
             )
         forms = forms_of(self._structure)
         self.curvature = OutputCurvature(forms, lambda z: self._loss(self.structured(z)))
         self.penalty = WeightPenalty(weights)
         first = tf.nest.flatten(x)[0]
         self.batch = tf.shape(first)[0]
-        self._sizes = [spec.shape[1:].num_elements() for spec in self._specs]
+        self._sizes = [spec.shape[1:].num_elements() for spec in self.specs]
         self.rows = sum(self._sizes)  # of J, an example
         self.jacobian = LayeredJacobian(network, weights, x, self.rows)
         self.static_batch = first.shape[0]
@@ -242,7 +242,7 @@ class Objective:
     def _run_in_chunks(self, w):
         if self.one_chunk:
             return self._traced(w, self.x)
-        specs = [*self._specs, *self._mask_specs]
+        specs = [*self.specs, *self._mask_specs]
         arrays = [
             tf.TensorArray(spec.dtype, self.num_chunks, infer_shape=False, element_shape=spec.shape)
             for spec in specs
@@ -257,7 +257,7 @@ class Objective:
             tf.ensure_shape(array.concat(), spec.shape)
             for array, spec in zip(arrays, specs, strict=True)
         ]
-        return tensors[: len(self._specs)], tensors[len(self._specs) :]
+        return tensors[: len(self.specs)], tensors[len(self.specs) :]
 
     def _cotangents(self, factors):
         """`S^T` over all outputs side by side, (examples, rows, outputs)."""

@@ -200,10 +200,69 @@ def test_arrays_that_do_not_fit_together_are_refused():
         fit(model, x=X[:0], y=Y[:0])
 
 
-def test_what_is_no_array_is_left_to_keras():
+def test_masked_values_are_refused():
+    """Keras reads what is under the mask."""
+    mask = np.zeros((60, 1), bool)
+    mask[7] = True
     model = compiled(linear())
-    with pytest.raises(ValueError, match="Unrecognized data type"):
-        fit(model, x=X.tolist(), y=Y.tolist())
+    x, y = np.ma.array(X, mask=mask | np.zeros((60, 3), bool)), np.ma.array(Y, mask=mask)
+    for name, call in (
+        ("y", lambda: fit(model, y=y)),
+        ("x", lambda: fit(model, x=x)),
+        ("y", lambda: fit(model, validation_data=(X, y))),
+        ("y", lambda: model.evaluate(X, y, verbose=0)),
+        ("y", lambda: model.train_on_batch(X, y)),
+        ("x", lambda: model.test_on_batch(x, Y)),
+        ("x", lambda: model.predict(x, verbose=0)),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be an array without masked values"):
+            call()
+    fit(model, y=np.ma.array(Y))  # nothing is masked
+
+
+def test_loss_weights_are_checked():
+    for weight in (-1.0, np.nan, True, "one"):
+        with pytest.raises(ValueError, match="`loss_weights` must be a finite number of at least"):
+            LeastSquares(linear()).compile(loss_weights=weight)
+    with pytest.raises(ValueError, match=r"`loss_weights` .* Received: loss_weights=-1\.0"):
+        LeastSquares(two_by_two()).compile(loss_weights={"value": -1.0, "kind": 1.0})
+    model = LeastSquares(linear())
+    losses = []
+    for weight in (1.0, np.float32(2), np.int64(2), 2):
+        model.compile(loss_weights=weight)
+        losses.append(model.compute_loss(X, Y, model(X), None, training=False))
+    np.testing.assert_allclose(losses, losses[0] * [1, 2, 2, 2], rtol=1e-6)
+
+
+def test_class_weight_needs_classes():
+    model, labels = compiled(linear()), (Y > 0).astype("float32")
+    with pytest.raises(ValueError, match="`class_weight` needs targets that are class indices"):
+        fit(model, class_weight={0: 1.0, 1: 2.0})
+    with pytest.raises(ValueError, match=r"`class_weight` must .* for the classes \[1\]"):
+        fit(model, y=labels, class_weight={0: 2.0})
+    with pytest.raises(ValueError, match=r"`class_weight` must .* for the classes \[1\]"):
+        model.train_on_batch(X, labels, class_weight={0: 2.0})
+    data = tf.data.Dataset.from_tensors((X, labels))
+    with pytest.raises(ValueError, match=r"`class_weight` must .* for the classes \[1\]"):
+        fit(model, x=data, y=None, class_weight={0: 2.0}, shuffle=False)
+    fit(model, x=data, y=None, class_weight={0: 2.0, 1: 1.0}, shuffle=False)
+
+
+def test_data_that_is_no_arrays_is_explained():
+    model = compiled(linear())
+    y = Y[:, 0]
+    for call, message in (
+        (lambda: fit(model, y=list(y)), "`y` must be an array: call `np.array`"),
+        (lambda: model.evaluate(X, list(y), verbose=0), "`y` must be an array: call `np.array`"),
+        (lambda: fit(model, x=X.tolist(), y=y.tolist()), "`x` must be an array: call `np.array`"),
+        (lambda: fit(model, y=list(Y)), r"`y` must be .* one array for each output.*60 arrays"),
+        (lambda: fit(model, y=None), "`y` is needed.*: give it"),
+        (lambda: model.evaluate(X, verbose=0), "`y` is needed.*: give it"),
+        (lambda: fit(model, x=(X, Y), y=None), "`y` is needed.*as two arguments"),
+    ):
+        with pytest.raises(ValueError, match=message) as caught:
+            call()
+        assert len(str(caught.value)) < 500
     with pytest.raises(ValueError, match="`y` should not be passed"):
         fit(model, x=tf.data.Dataset.from_tensors((X, Y)))
 
@@ -228,6 +287,66 @@ def test_targets_of_other_elementwise_losses(loss):
     net = network(activation="sigmoid")
     with pytest.raises(ValueError, match="`y` must have the shape"):
         fit(compiled(net, loss=loss), y=np.ones((60, 2)))
+
+
+def test_targets_are_compared_in_every_later_call():
+    """The second graph of Keras is for any number of examples and of features."""
+    model = compiled(linear())
+    two, three = np.ones((60, 2)), np.ones((60, 3))
+    with pytest.raises(ValueError, match=r"`y` must have the shape .*\(60, 2\)"):
+        fit(model, y=two)
+    fit(model)
+    model.evaluate(X, Y, verbose=0)
+    before = weights_of(model)
+    for call, found in (
+        (lambda: fit(model, y=three), r"\(60, 3\)"),
+        (lambda: fit(model, x=X[:50], y=two[:50]), r"\(50, 2\)"),
+        (lambda: model.evaluate(X, three, verbose=0), r"\(32, 3\)"),
+        (lambda: model.train_on_batch(X, three), r"\(60, 3\)"),
+        (lambda: model.test_on_batch(X, three), r"\(60, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=f"`y` must have the shape .*{found}"):
+            call()
+    np.testing.assert_array_equal(weights_of(model), before)
+    fit(model)
+    assert np.any(weights_of(model) != before)
+
+
+@pytest.mark.parametrize(
+    "loss", ["cosine_similarity", "kl_divergence", "categorical_focal_crossentropy", "dice"]
+)
+def test_targets_of_losses_of_whole_outputs(loss):
+    net = network(activation="sigmoid")
+    with pytest.raises(ValueError, match="`y` must have the shape"):
+        fit(compiled(net, loss=loss), y=np.ones((60, 2)))
+
+
+def test_targets_that_a_function_may_broadcast_are_warned_about():
+    def loss(y, outputs):
+        return keras.ops.mean((y - outputs) ** 2, axis=-1)
+
+    with pytest.warns(UserWarning, match="`y` has another shape than the model's outputs"):
+        fit(compiled(linear(), loss=loss), y=np.ones((60, 2)))
+    model = compiled(linear(), loss=loss)
+    fit(model)
+    with pytest.raises(ValueError, match=r"`y` must have the shape .*\(60, 2\)"):
+        fit(model, y=np.ones((60, 2)))
+
+
+def test_negative_weights_are_refused():
+    model, weight = compiled(linear()), -np.ones(60, "float32")
+    before = weights_of(model)
+    data = tf.data.Dataset.from_tensors((X, Y, weight))
+    for call in (
+        lambda: fit(model, sample_weight=weight),
+        lambda: fit(model, validation_data=(X, Y, weight)),
+        lambda: model.evaluate(X, Y, sample_weight=weight, verbose=0),
+        lambda: model.train_on_batch(X, Y, weight),
+        lambda: fit(model, x=data, y=None, shuffle=False),
+    ):
+        with pytest.raises(ValueError, match="`sample_weight` must be at least 0 everywhere"):
+            call()
+        np.testing.assert_array_equal(weights_of(model), before)
 
 
 @pytest.mark.parametrize("y", [Y[:, 0], Y[:, :, None]])
