@@ -686,14 +686,14 @@ TABLE = {
         slow=True,
     ),
     "RecurrentQNetwork.train": Target(
-        lambda **kw: models.RecurrentQNetwork(4, 2, units=2).train(**kw),
+        lambda **kw: models.RecurrentQNetwork(4, 2, units=2).train(**{"learning_starts": 4, **kw}),
         {
             **TRAINING,
             "batch_size": Integer(1, right=2),
             "window": Integer(1, right=2),
             "burn_in": Integer(0, right=1),
             "update_every": Integer(1),
-            "learning_starts": Integer(1),
+            "learning_starts": Integer(1, right=4),
             "replay_steps": Integer(1),
             "exploration": Other((NO_WORD, 1.0, (1.0, 0.1), (1.0, 0.1, np.nan), (2.0, 0.1, 0.3))),
             "tau": Number(0, 1),
