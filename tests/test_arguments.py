@@ -37,6 +37,7 @@ HOOKS = {
     "make_train_function",
     "reset_state",
     "result",
+    "test_step",
     "train_step",
     "update_state",
     "update_step",
@@ -227,6 +228,14 @@ def q_network():
 @functools.cache
 def packed():
     return losses.PackedTargetsLoss(checks_loss, {"action": 2, "advantage": 1})
+
+
+ON_BATCH = {  # of `train_on_batch` and `test_on_batch`
+    "x": Other((None,), right=np.ones((6, 2))),
+    "y": Other((np.ones((6, 2)), np.ones(5), None), right=np.ones((6, 1))),
+    "sample_weight": Other((-np.ones(6), NO_WORD)),
+    "return_dict": Boolean(),
+}
 
 
 @functools.cache
@@ -632,6 +641,13 @@ TABLE = {
             "validation_batch_size": COUNT_OR_NONE,
             "validation_freq": Other((NO_WORD, 0, 1.5, True, None, [0], [NO_WORD])),
         },
+    ),
+    "LeastSquares.test_on_batch": Target(
+        lambda **kw: least_squares().test_on_batch(**{"x": X, "y": Y, **kw}), ON_BATCH
+    ),
+    "LeastSquares.train_on_batch": Target(
+        lambda **kw: least_squares().train_on_batch(**{"x": X, "y": Y, **kw}),
+        {**ON_BATCH, "class_weight": Other((1, NO_WORD, {0: -1.0}, {0: 1.0}))},
     ),
     "LeastSquares.predict": Target(
         lambda **kw: least_squares().predict(**kw),

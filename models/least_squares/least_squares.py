@@ -4,7 +4,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from ..._arguments import built_model
+from ..._arguments import boolean, built_model
 from ..._keras_objects import keras_object
 from ...optimizers import LevenbergMarquardt
 from ...optimizers.levenberg_marquardt.failures import BATCHES, DATA, MIXING
@@ -302,8 +302,9 @@ class LeastSquares(keras.Model):
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One step on a batch of arrays, as `keras.Model.train_on_batch` does."""
+        class_weight = checked(x=x, class_weight=class_weight)["class_weight"]
         self._check_data(x, y, sample_weight)
-        class_weight = checked(class_weight=class_weight)["class_weight"]
+        return_dict = boolean("return_dict", return_dict)
         if class_weight is not None and hasattr(y, "__array__"):
             check_classes(y, class_weight)
         train = self._alone(super().train_on_batch)
@@ -311,7 +312,9 @@ class LeastSquares(keras.Model):
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of a batch of arrays, as `keras.Model.test_on_batch` does."""
+        checked(x=x)
         self._check_data(x, y, sample_weight)
+        return_dict = boolean("return_dict", return_dict)
         return self._alone(super().test_on_batch)(x, y, sample_weight, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
