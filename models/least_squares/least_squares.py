@@ -16,7 +16,8 @@ from ...optimizers.levenberg_marquardt.output_curvature import (
 )
 from ...optimizers.levenberg_marquardt.replicas import Replicas
 from .._fit_arguments import checked, checked_loss_weights, checked_losses
-from .batches import (
+from .batches import hold_out, one_batch, with_batch_size
+from .data_checks import (
     are_arrays,
     check_arrays,
     check_classes,
@@ -26,9 +27,6 @@ from .batches import (
     check_target,
     check_weights,
     failures_of_data_named,
-    hold_out,
-    one_batch,
-    with_batch_size,
     with_classes_checked,
     with_shape_of,
     with_weights_checked,

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from backends import to_numpy
+from data_sets import Batches
 from keras import layers
 from scipy import optimize
 from scipy.special import expit, softmax
@@ -269,18 +270,6 @@ def test_what_does_not_match_the_outputs_is_refused(y, loss, message):
         initialize_output_bias(two_outputs(), y, loss)
 
 
-class Batches(keras.utils.PyDataset):
-    def __init__(self, *arrays):
-        super().__init__()
-        self.arrays = arrays
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, i):
-        return tuple(keras.tree.map_structure(lambda a: a[100 * i :][:100], self.arrays))
-
-
 class Endless(Batches):
     num_batches = None
 
@@ -289,7 +278,7 @@ def test_targets_and_weights_of_a_data_set():
     """All batches are read."""
     weights = RNG.uniform(size=400).astype("float32")
     expected = np.average(MONEY[:, 0], weights=weights)
-    data = [Batches(X, MONEY, weights)]
+    data = [Batches(X, MONEY, weights, count=4, size=100)]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -306,15 +295,15 @@ def test_targets_and_weights_of_a_data_set():
     for y in data:
         (row,) = initialize_output_bias(network(1), y, "mse")
         assert row.bias[0] == pytest.approx(expected, rel=1e-5)
-    by_output = Batches(X, {"amount": MONEY, "fraud": RARE})
+    by_output = Batches(X, {"amount": MONEY, "fraud": RARE}, count=4, size=100)
     _, amount = initialize_output_bias(two_outputs(), by_output, "mse", smoothing=0)
     assert amount.bias[0] == pytest.approx(MONEY.mean(), rel=1e-5)
     with pytest.raises(ValueError, match="`sample_weight` must be None"):
         initialize_output_bias(network(1), by_output, "mse", sample_weight=weights)
     with pytest.raises(ValueError, match=r"`y` must give `\(inputs, targets\)`"):
-        initialize_output_bias(network(1), Batches(X), "mse")
+        initialize_output_bias(network(1), Batches(X, count=4, size=100), "mse")
     with pytest.raises(ValueError, match="`y` must be finite"):
-        initialize_output_bias(network(1), Endless(X, MONEY), "mse")
+        initialize_output_bias(network(1), Endless(X, MONEY, count=4, size=100), "mse")
     with pytest.raises(ValueError, match="`y` must not be a generator"):
         initialize_output_bias(network(1), iter([MONEY]), "mse")
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from backends import to_numpy
+from data_sets import Batches
 from keras import layers
 
 from kerazoo.initializers import lsuv
@@ -288,22 +289,10 @@ def test_half_precision_kernels_are_not_rounded():
     assert np.any(kernel != kernel.astype("float16"))
 
 
-class Batches(keras.utils.PyDataset):
-    def __init__(self, *arrays):
-        super().__init__()
-        self.arrays = arrays
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, i):
-        return tuple(array[32 * i :][:32] for array in self.arrays)
-
-
 def test_the_first_batch_of_a_data_set():
     x = batch(64, 8)
     expected = lsuv(small_network(), x[:32], seed=0)
-    data = [Batches(x), Batches(x, x)]
+    data = [Batches(x, count=2, size=32), Batches(x, x, count=2, size=32)]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

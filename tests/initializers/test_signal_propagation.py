@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from backends import to_numpy
+from data_sets import Batches
 from keras import layers
 
 from kerazoo.initializers import SignalReport, initialize_output_bias, signal_propagation
@@ -284,20 +285,8 @@ def test_nothing_changes(call, compiled_model):
     np.testing.assert_equal(state_of(model), before)
 
 
-class Batches(keras.utils.PyDataset):
-    def __init__(self, *arrays):
-        super().__init__()
-        self.arrays = arrays
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, i):
-        return tuple(array[4 * i : 4 * i + 4] for array in self.arrays)
-
-
 def data_sets(*arrays):
-    yield Batches(*arrays)
+    yield Batches(*arrays, count=2, size=4)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -338,13 +327,9 @@ def test_a_generator_is_refused_unread():
 
 
 def test_an_empty_data_set_is_refused():
-    class Empty(Batches):
-        def __len__(self):
-            return 0
-
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     with pytest.raises(ValueError, match="`inputs` must not be empty"):
-        signal_propagation(model, Empty())
+        signal_propagation(model, Batches(count=0, size=1))
 
 
 def test_each_use_of_a_layer_is_a_row():
