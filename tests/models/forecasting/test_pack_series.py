@@ -2,8 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
+from forecasting_cases import NAN, few_examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kerazoo.models import pack_series
+from kerazoo.models import PackedSeries, pack_series
 
 
 def unequal(lengths, seed=0):
@@ -27,8 +30,7 @@ def pairs_in_order(packed):
 
 
 def pairs_of(series):
-    values = series.astype("float32")
-    return list(itertools.pairwise(values))
+    return list(itertools.pairwise(series))
 
 
 def test_every_series_is_shown_whole_in_order_and_once():
@@ -37,7 +39,7 @@ def test_every_series_is_shown_whole_in_order_and_once():
     assert packed.x.shape == packed.y.shape == packed.weight.shape
     assert packed.x.shape[1:] == (3, 20, 1)
     assert packed.reset.shape == packed.x.shape[:2]
-    assert packed.x.dtype == np.float32
+    assert isinstance(packed, PackedSeries)
     expected = sorted((pairs_of(one) for one in series), key=len)
     assert pairs_in_order(packed) == expected
 
@@ -90,9 +92,50 @@ def test_features_have_weights_of_their_own():
     np.testing.assert_array_equal(packed.weight[0, 0], [[1, 1], [1, 0], [1, 1]])
 
 
-def test_integers_and_float64(float64):
-    packed = pack_series(np.arange(5), batch_size=1, bptt_steps=2)
-    assert packed.x.dtype == np.float64
+@pytest.mark.parametrize(
+    ("series", "dtype"),
+    [
+        (np.arange(5), "float64"),
+        (np.arange(5, dtype="float32"), "float32"),
+        ([np.arange(5, dtype="float32"), np.arange(5.0)], "float64"),
+    ],
+)
+def test_dtypes(series, dtype):
+    packed = pack_series(series, batch_size=1, bptt_steps=2)
+    assert packed.x.dtype == packed.y.dtype == packed.weight.dtype == dtype
+
+
+def test_large_offsets_lose_no_digits():
+    packed = pack_series(1e9 + np.arange(20.0), 1, 19)
+    np.testing.assert_array_equal(packed.y.ravel() - 1e9, np.arange(1.0, 20.0))
+    packed = pack_series(2**40 + np.arange(20), 1, 19)
+    np.testing.assert_array_equal(packed.x.ravel() - 2.0**40, np.arange(19.0))
+
+
+@settings(few_examples, max_examples=60)
+@given(
+    st.lists(st.integers(2, 60), min_size=1, max_size=8),
+    st.integers(1, 9),
+    st.integers(1, 25),
+    st.integers(0, 99),
+)
+def test_every_observed_value_is_a_target_once(lengths, rows, steps, seed):
+    rng = np.random.default_rng(seed)
+    series = unequal(lengths, seed)
+    for one in series:
+        one[rng.uniform(size=len(one)) < 0.2] = NAN
+        one[:2] = 0.5, -0.5
+    packed = pack_series(series, rows, steps)
+    assert np.isfinite(packed.x).all()
+    assert np.isfinite(packed.y).all()
+    expected = np.concatenate([one[1:][np.isfinite(one[1:])] for one in series])
+    np.testing.assert_array_equal(np.sort(packed.y[packed.weight == 1]), np.sort(expected))
+    assert set(np.unique(packed.weight)) <= {0.0, 1.0}
+    # A row that is not reset goes on where its last chunk ended.
+    ends, begins = packed.y[:-1, :, -1, 0], packed.x[1:, :, 0, 0]
+    goes_on = ~packed.reset[1:] & (packed.weight[:-1, :, -1, 0] == 1)
+    busy = packed.weight[1:].any(axis=(2, 3))
+    np.testing.assert_array_equal(ends[goes_on & busy], begins[goes_on & busy])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
-import numpy as np
-
-from .mase import columns_alike
+from ._values import read_compared, root_mean_square
 
 
 def rmse(y_true, y_pred):
@@ -16,6 +14,7 @@ def rmse(y_true, y_pred):
         Float; with several features, over all their values.
 
     Raises:
+        TypeError: an argument holds no real numbers.
         ValueError: the shapes differ, `y_true` is missing throughout, or `y_pred` is not finite.
 
     Example:
@@ -23,5 +22,5 @@ def rmse(y_true, y_pred):
     >>> kerazoo.models.forecasting.rmse([1.0, np.nan, 5.0], [2.0, 0.0, 12.0])
     5.0
     """
-    y_true, y_pred = columns_alike(y_true, y_pred)
-    return float(np.sqrt(np.nanmean((y_true - y_pred) ** 2)))
+    y_true, y_pred = read_compared(y_true, y_pred)
+    return float(root_mean_square(y_true - y_pred))
