@@ -68,6 +68,16 @@ def shape_in_words(tensor):
     return "unknown (the model was compiled for another number of axes than it is given now)"
 
 
+def with_axis_of_outputs(y_true, y_pred):
+    """Both with a last axis for the outputs, which one may lack where it is 1 in the other."""
+    ranks = len(y_true.shape), len(y_pred.shape)
+    if ranks == (1, 1) or (ranks[0] == ranks[1] - 1 and y_pred.shape[-1] == 1):
+        y_true = ops.expand_dims(y_true, -1)
+    if ranks == (1, 1) or (ranks[1] == ranks[0] - 1 and y_true.shape[-1] == 1):
+        y_pred = ops.expand_dims(y_pred, -1)
+    return y_true, y_pred
+
+
 def same_shape(shape, other):
     """Equal as far as is known."""
     return len(shape) == len(other) and all(

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from .._arguments import boolean, choice, number
-from ._row_loss import RowLoss, rank_is_known, same_shape, shape_in_words
+from ._row_loss import RowLoss, rank_is_known, same_shape, shape_in_words, with_axis_of_outputs
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -111,7 +111,7 @@ class SoftFBeta(RowLoss):
         received = f"y_true.shape={shape_in_words(y_true)}, y_pred.shape={shape_in_words(y_pred)}"
         known = rank_is_known(y_true)
         if known:
-            y_true, y_pred = _with_axis_of_outputs(y_true, y_pred)
+            y_true, y_pred = with_axis_of_outputs(y_true, y_pred)
         if not known or not same_shape(y_true.shape, y_pred.shape):
             raise ValueError(
                 "`y_true` and `y_pred` must have the same shape (batch, ..., outputs); classes are "
@@ -143,16 +143,6 @@ class SoftFBeta(RowLoss):
             # Without positives every output has the same share: a gradient must be left.
             share = ops.where(ops.sum(positives) > 0, positives, share)
         return ops.sum(share * loss) / ops.sum(share)
-
-
-def _with_axis_of_outputs(y_true, y_pred):
-    """Both with a last axis for the outputs, which one may lack where it is 1 in the other."""
-    ranks = len(y_true.shape), len(y_pred.shape)
-    if ranks == (1, 1) or (ranks[0] == ranks[1] - 1 and y_pred.shape[-1] == 1):
-        y_true = ops.expand_dims(y_true, -1)
-    if ranks == (1, 1) or (ranks[1] == ranks[0] - 1 and y_true.shape[-1] == 1):
-        y_pred = ops.expand_dims(y_pred, -1)
-    return y_true, y_pred
 
 
 class _Given(RowLoss):

@@ -56,7 +56,8 @@ def test_categorical_equals_numpy(rows, n, double):
 @pytest.mark.parametrize("n", [1, 2])
 def test_gaussian_equals_numpy(rows, n, double):
     action, advantage = RNG.normal(size=(*rows, n)), RNG.normal(size=rows)
-    y_pred = RNG.normal(size=(*rows, 2 * n))
+    # Standard deviations at which the reference's density does not underflow
+    y_pred = RNG.uniform(-1, 1, size=(*rows, 2 * n))
     loss = A2CActorLoss("gaussian", entropy_coefficient=0.3, reduction=None, dtype="float64")
     y_true = np.concatenate([action, advantage[..., None]], axis=-1)
     np.testing.assert_array_equal(loss.pack(action, advantage), y_true.astype("float32"))
