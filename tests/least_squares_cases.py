@@ -106,7 +106,7 @@ def pieces(name, jacobian_rows, weight):
 
     def objective():
         tensors = keras.tree.map_structure(tf.constant, x)
-        made = Objective(network, optimizer.weights, keras_loss, model._curvature_forms, tensors)
+        made = Objective(network, optimizer.weights, keras_loss, model._loss_families, tensors)
         made.divide(jacobian_rows)
         return made
 

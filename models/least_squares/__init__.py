@@ -3,9 +3,12 @@
 from ..._backend import ON_TENSORFLOW, without_tensorflow
 
 if ON_TENSORFLOW:
+    from .bands import Bands
+    from .curve_fit import CurveFit
+    from .fit_curve import fit_curve
     from .least_squares import LeastSquares
 
-__all__ = ["LeastSquares"]
+__all__ = ["Bands", "CurveFit", "LeastSquares", "fit_curve"]
 
 if not ON_TENSORFLOW:
     __all__, __getattr__ = without_tensorflow(globals())

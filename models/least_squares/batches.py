@@ -5,6 +5,7 @@ import math
 import types
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ..._arguments import in_words
@@ -16,8 +17,28 @@ def one_batch(x, y, sample_weight):
     Keras's own adapter slices arrays anew for each epoch, which takes longer than a small step.
     """
     data = (x, y) if sample_weight is None else (x, y, sample_weight)
-    tensors = keras.tree.map_structure(_tensor, _tuples(data))
+    return repeated(keras.tree.map_structure(_tensor, _tuples(data)))
+
+
+def repeated(tensors):
+    """An endless data set of one batch."""
     return tf.data.Dataset.from_tensors(tensors).repeat().with_options(_without_autotuning())
+
+
+def only_batch(dataset):
+    """The one batch of a data set that gives the same rows at every pass, else None.
+
+    A data set that draws its batch anew, as collocation points are resampled, is found out by
+    reading it twice; one that only shuffles its rows gives the same loss.
+    """
+    if not isinstance(dataset, tf.data.Dataset) or int(dataset.cardinality()) != 1:
+        return None
+    batches = [keras.tree.flatten(batch) for batch in (*dataset.take(1), *dataset.take(1))]
+    if not all(isinstance(leaf, tf.Tensor) for batch in batches for leaf in batch):
+        return None
+    if not _have_the_same_rows(*([leaf.numpy() for leaf in batch] for batch in batches)):
+        return None
+    return keras.tree.pack_sequence_as(dataset.element_spec, batches[0])
 
 
 def with_batch_size(x):
@@ -26,20 +47,20 @@ def with_batch_size(x):
         first = next(x, None)
         x = itertools.chain([] if first is None else [first], x)
         # Keras knows a generator by its type.
-        return (batch for batch in x), 32 if first is None else _examples(first)
+        return (batch for batch in x), 32 if first is None else row_count(first)
     if isinstance(x, keras.utils.PyDataset):
-        return x, _examples(x[0])
+        return x, row_count(x[0])
     if isinstance(x, tf.data.Dataset):
         size = keras.tree.flatten(x.element_spec)[0].shape[0]
         if size is None:
-            size = next((_examples(batch) for batch in x.take(1)), 32)
+            size = next((row_count(batch) for batch in x.take(1)), 32)
         return x, size
     return x, 32
 
 
 def hold_out(arrays, fraction):
     """Keras's `validation_split`: the last rows are held out."""
-    rows = len(keras.tree.flatten(arrays[0])[0])
+    rows = row_count(arrays[0])
     held = math.floor(rows * (1 - fraction))
     if not 0 < held < rows:
         raise ValueError(
@@ -51,7 +72,20 @@ def hold_out(arrays, fraction):
     return train, validation
 
 
-def _examples(batch):
+def _have_the_same_rows(first, second):
+    if all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)):
+        return True
+    if any(leaf.dtype == object for leaf in first):  # words
+        return False
+
+    def rows(batch):
+        return sorted(b"".join(leaf[i].tobytes() for leaf in batch) for i in range(len(batch[0])))
+
+    return rows(first) == rows(second)
+
+
+def row_count(batch):
+    """Examples in a structure of arrays."""
     return len(keras.tree.flatten(batch)[0])
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..._arguments import in_words, wrong
+from ..._arguments import in_words, one_dtype, wrong
 from ...losses import PackedTargetsLoss
 
 EACH_VALUE, LABELS, ANY = "each value", "labels", "any"
@@ -35,6 +35,34 @@ def are_arrays(data):
     """Whether `data` is dense arrays; for anything else Keras has an adapter, or an error."""
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     return all(hasattr(leaf, "__array__") for leaf in leaves)
+
+
+def by_output(name, value, structure, output_names):
+    """A list with what `value` has for each output of a model, in their flattened order.
+
+    Args:
+        name: What it is called.
+        value: One for all outputs, or a list or dictionary of one for each; None where a
+            dictionary has none.
+        structure: The structure of the outputs.
+        output_names: Their names where the structure has none.
+    """
+    count = len(keras.tree.flatten(structure))
+    if isinstance(value, dict):
+        names = structure if isinstance(structure, dict) else output_names
+        named = {one: value.get(one) for one in names}
+        ordered = isinstance(structure, dict)
+        values = keras.tree.flatten(named) if ordered else list(named.values())
+    elif isinstance(value, (list, tuple)):
+        values = keras.tree.flatten(value)
+    else:
+        values = [value] * count
+    if len(values) != count:
+        raise ValueError(
+            f"`{name}` must be one for all outputs of the model, or have one entry an output. "
+            f"Received: {name}={in_words(value)} for {count} outputs"
+        )
+    return values
 
 
 def check_lengths(x, y, sample_weight):
@@ -100,7 +128,7 @@ def check_given(x, y):
 
 def check_classes(y, class_weight):
     """Refuses targets that Keras would round to a class, or to one without a weight."""
-    y = np.asarray(y)
+    y = np.asarray(one_dtype(y))
     if y.ndim >= 2 and y.shape[-1] > 1:
         one_hot = (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-3)
         classes = np.argmax(y, axis=-1) if one_hot else y
@@ -154,8 +182,9 @@ def check_target(target, output, loss):
         )
     if target.dtype.is_complex or target.dtype == tf.string:
         raise ValueError(
-            "`y` must hold real numbers: of complex ones make two outputs, of words their "
-            f"indices. Received: y of dtype {target.dtype.name}"
+            "`y` must hold real numbers: stack real and imaginary parts, "
+            "`np.stack([y.real, y.imag], axis=-1)`, and those of the outputs alike, and give words "
+            f"by their indices. Received: y of dtype {target.dtype.name}"
         )
     shapes = tuple(target.shape), tuple(output.shape)
     received = f"Received: y of shape {shapes[0]} for outputs of shape {shapes[1]}"
@@ -245,6 +274,8 @@ def targets_of(loss):
     loss = keras.losses.get(loss)
     if isinstance(loss, PackedTargetsLoss):
         return LABELS  # it checks what is packed by itself
+    if getattr(loss, "elementwise", False) is True:
+        return EACH_VALUE
     kind = loss if inspect.isfunction(loss) else type(loss)
     if kind.__module__.split(".")[0] != "keras":
         return ANY

@@ -4,21 +4,21 @@ import warnings
 import keras
 import tensorflow as tf
 
-from ..._arguments import boolean, built_model
+from ..._arguments import boolean, built_model, one_dtype
 from ..._keras_objects import keras_object
 from ...optimizers import LevenbergMarquardt
-from ...optimizers.levenberg_marquardt.failures import BATCHES, DATA, MIXING
-from ...optimizers.levenberg_marquardt.joint_objective import JointObjective
-from ...optimizers.levenberg_marquardt.objective import Objective
-from ...optimizers.levenberg_marquardt.output_curvature import (
-    DIAGONAL,
-    curvature_form,
+from ...optimizers.levenberg_marquardt.objective import (
+    Diagonal,
+    JointObjective,
+    Objective,
+    Replicas,
+    family_of,
 )
-from ...optimizers.levenberg_marquardt.replicas import Replicas
 from .._fit_arguments import checked, checked_loss_weights, checked_losses
-from .batches import hold_out, one_batch, with_batch_size
+from .batches import hold_out, one_batch, only_batch, repeated, row_count, with_batch_size
 from .data_checks import (
     are_arrays,
+    by_output,
     check_arrays,
     check_classes,
     check_count,
@@ -31,14 +31,16 @@ from .data_checks import (
     with_shape_of,
     with_weights_checked,
 )
+from .fit_watch import FitWatch
 from .network_checks import (
     build_all,
     check_examples_are_apart,
     check_precision,
     layers_that_training_changes,
-    mixing_layer,
 )
+from .step_report import packed, with_progress_line
 from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
+from .uncertainty import Uncertainty
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -51,7 +53,9 @@ class LeastSquares(keras.Model):
     TensorFlow.
 
     With `kerazoo.optimizers.LevenbergMarquardt` and arrays, `batch_size=None` means the whole data
-    set as one batch, its Jacobian accumulated in chunks; `fit` then stops once it has converged.
+    set as one batch, its Jacobian accumulated in chunks; `fit` then stops once it has converged. A
+    `batch_size` of at least the number of examples means the same, as does a `tf.data.Dataset` of
+    one batch.
     Full batches suit small and middle-sized problems where the last digits count. Mini-batches
     (`batch_size=...`, data sets, generators) suit data with much repetition and networks of many
     weights. Every step solves for its batch alone, and the damping carries over from one to the
@@ -82,9 +86,16 @@ class LeastSquares(keras.Model):
     Each step's log holds, besides the loss after the step and the metrics: `damping` for the next
     attempt, `attempts` made, `gain_ratio` of the last of them (actual over predicted gain),
     `gradient_norm` before the step, `step_norm` (0 if all attempts were rejected), `polish`,
-    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when), and `cg_iterations`.
-    Unless `verbose=0`, `fit` prints which solver its steps take, and why. The history has
-    those of an epoch's last step.
+    1 if a polish will end the fit and else 0 (`LevenbergMarquardt` says when), `cg_iterations`, and
+    `stop_code`: 0 while the fit goes on, 1 to 4 where it has converged, 5 to 7 where it ends
+    without a minimum, 8 if all attempts were rejected, 9 if the weights before the last step came
+    back. The history has those of an epoch's last step; the progress line shows loss, metrics and
+    damping.
+    Unless `verbose=0`, `fit` prints which solver its steps take, and why, and at its end why it
+    ended: `optimizer.stop_reason`.
+
+    After a fit of "mse" `standard_errors` and `prediction_bands` say how far the weights and the
+    predictions are uncertain. For curves with named parameters `fit_curve` is shorter.
 
     Args:
         model: A built Keras model. Its outputs go to the loss as they are.
@@ -94,9 +105,11 @@ class LeastSquares(keras.Model):
         ValueError: `model` is not a built Keras model. In `compile`: half precision or stateful
             layers, no trainable weight, a loss that is not smooth. In `fit`: targets of another
             shape than the outputs (a last axis of one may be missing), masked values, negative
-            weights, NaN or Inf in a batch, a loss that is not finite, layers that mix examples,
-            workers with different batches. A loss of your own may take targets of another shape;
-            where they could be broadcast, a warning says so.
+            weights, NaN or Inf in a batch, a loss that is not finite, layers that mix examples or
+            draw random numbers, outputs that are complex or without the batch axis, functions with
+            a gradient of their own that capture weights, workers with different batches. A loss of
+            your own may take targets of another shape; where they could be broadcast, a warning
+            says so.
         RuntimeError: In `fit`, another worker has died or does not answer.
 
     Example:
@@ -120,8 +133,9 @@ class LeastSquares(keras.Model):
         self.model = model
         self.built = True
         self._whole_batch = False
-        self._announces = False
-        self._steps_before = 0
+        self._watch = None
+        self._loss_argument, self._loss_weights = "mse", None
+        self._uncertainty = Uncertainty(model)
 
     @property
     def output_names(self):
@@ -144,7 +158,10 @@ class LeastSquares(keras.Model):
             optimizer: A Keras optimizer or its name. Default None, and "levenberg_marquardt": a
                 new `kerazoo.optimizers.LevenbergMarquardt()`.
             loss: A Keras loss, its name or a function; with several outputs a list or dictionary
-                of them. It must be smooth for Levenberg-Marquardt. Default "mse".
+                of them. It must be smooth for Levenberg-Marquardt. Where targets are wrong, "huber"
+                or `kerazoo.losses.SoftL1`, `Cauchy` or `Tukey`. A loss of your own that is a mean
+                over the outputs, each with a target of its own, is faster with the attribute
+                `elementwise = True`. Default "mse".
             loss_weights: A number for each output, as in Keras.
             metrics: Keras metrics or their names, as in Keras.
             **kwargs: The other arguments of `keras.Model.compile`.
@@ -155,6 +172,7 @@ class LeastSquares(keras.Model):
         checked_losses(loss)
         least = 0 if isinstance(optimizer, LevenbergMarquardt) else None
         loss_weights = checked_loss_weights(loss_weights, minimum=least)
+        self._loss_argument, self._loss_weights = loss, loss_weights
         named = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, **kwargs}
         if not isinstance(optimizer, LevenbergMarquardt):
             super().compile(optimizer=optimizer, **named)
@@ -167,14 +185,13 @@ class LeastSquares(keras.Model):
         self._check_execution(kwargs)
         for one in keras.tree.flatten(loss):
             if one is not None:
-                curvature_form(one)
+                family_of(one)
         named["jit_compile"] = False
         outside_scope(self, super().compile, optimizer=optimizer, **named)
         # Keras builds an optimizer at its first update, and this one's are its own.
         outside_scope(self, optimizer.build, self.trainable_variables)
-        self._loss_argument = loss
         self._replicas = replicas
-        self._steps_before = int(optimizer.iterations.numpy())
+        self._watch = FitWatch(optimizer)
         self._warn_about_training_mode()
         self._warn_about_precision()
 
@@ -204,7 +221,10 @@ class LeastSquares(keras.Model):
         """Trains as `keras.Model.fit` does, and takes the same arguments.
 
         For Levenberg-Marquardt, arrays without `batch_size` are one batch, the whole data set:
-        `epochs` then counts its steps, and `fit` stops once it has converged.
+        `epochs` then counts its steps, and `fit` stops once it has converged. So are arrays with a
+        `batch_size` of at least their length, and a `tf.data.Dataset` of one batch. With
+        `steps_per_execution=k` in `compile` arrays get k steps an epoch. To stop at a loss or after
+        a time, give a callback that sets `self.model.stop_training = True`.
         """
         checked(x=x, validation_data=validation_data)
         arguments = checked(
@@ -221,6 +241,7 @@ class LeastSquares(keras.Model):
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )
+        x, y, sample_weight = keras.tree.map_structure(one_dtype, (x, y, sample_weight))
         self._check_data(x, y, sample_weight)
         if isinstance(validation_data, (list, tuple)):
             self._check_data(*validation_data)
@@ -230,30 +251,55 @@ class LeastSquares(keras.Model):
             elif isinstance(x, tf.data.Dataset):
                 x = with_classes_checked(x, arguments["class_weight"])
         fit = super().fit
-        if self._is_second_order():
-            whole = y is not None and batch_size is None and steps_per_epoch is None
-            whole = whole and are_arrays((x, y, sample_weight))
+        if not self._is_second_order():
+            return fit(
+                x=x, y=y, sample_weight=sample_weight, validation_data=validation_data, **arguments
+            )
+        batch = None
+        if steps_per_epoch in (None, 1):
+            with failures_of_data_named():
+                batch = only_batch(x)
+        whole = batch is not None
+        if whole:
+            x = repeated(batch)
+        elif y is not None and steps_per_epoch is None and are_arrays((x, y, sample_weight)):
+            check_lengths(x, y, sample_weight)
+            arrays = x, y, sample_weight
+            held = None
+            if validation_split and validation_data is None:
+                arrays, held = hold_out(arrays, arguments["validation_split"])
+            whole = batch_size is None or batch_size >= row_count(arrays[0])
             if whole:
-                check_lengths(x, y, sample_weight)
-                if validation_split and validation_data is None:
-                    arrays = x, y, sample_weight
-                    arrays, validation_data = hold_out(arrays, arguments["validation_split"])
-                    (x, y, sample_weight), arguments["validation_split"] = arrays, 0.0
-                x, y, sample_weight = one_batch(x, y, sample_weight), None, None
-                arguments.update(steps_per_epoch=1, shuffle=False)
-            if whole != self._whole_batch:
-                self._whole_batch = whole
-                self.train_function = None
-            self.optimizer.build(self.trainable_variables)  # or says that others were compiled
-            self.optimizer.converged.assign(0)
-            self._steps_before = int(self.optimizer.iterations.numpy())
-            x, examples = with_batch_size(x)
-            self.optimizer.examples_expected = arguments["batch_size"] or examples
-            self._announces = bool(verbose)
-            fit = self._alone(fit)
-        return fit(
-            x=x, y=y, sample_weight=sample_weight, validation_data=validation_data, **arguments
+                x, y, sample_weight = one_batch(*arrays), None, None
+                validation_data = validation_data if held is None else held
+                arguments["validation_split"] = 0.0
+        if whole:
+            if batch_size is not None and validation_batch_size is None:
+                arguments["validation_batch_size"] = batch_size
+            arguments.update(batch_size=None, steps_per_epoch=1, shuffle=False)
+        if whole != self._whole_batch:
+            self._whole_batch = whole
+            self.train_function = None
+        self.optimizer.build(self.trainable_variables)  # or says that others were compiled
+        self.optimizer.begin_fit()
+        x, examples = with_batch_size(x)
+        self.optimizer.examples_expected = arguments["batch_size"] or examples
+        self._watch = FitWatch(
+            self.optimizer,
+            max(0, arguments["epochs"] - arguments["initial_epoch"]),
+            whole,
+            verbose=bool(verbose),
         )
+        if verbose:
+            arguments["callbacks"] = with_progress_line(callbacks)
+        try:
+            history = self._alone(fit)(
+                x=x, y=y, sample_weight=sample_weight, validation_data=validation_data, **arguments
+            )
+            self._watch.say_why(len(history.epoch))
+        finally:
+            self._watch = FitWatch(self.optimizer)
+        return history
 
     def evaluate(
         self,
@@ -306,6 +352,7 @@ class LeastSquares(keras.Model):
         if class_weight is not None and hasattr(y, "__array__"):
             check_classes(y, class_weight)
         train = self._alone(super().train_on_batch)
+        x, y, sample_weight = keras.tree.map_structure(one_dtype, (x, y, sample_weight))
         return train(x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
@@ -313,6 +360,7 @@ class LeastSquares(keras.Model):
         checked(x=x)
         self._check_data(x, y, sample_weight)
         return_dict = boolean("return_dict", return_dict)
+        x, y, sample_weight = keras.tree.map_structure(one_dtype, (x, y, sample_weight))
         return self._alone(super().test_on_batch)(x, y, sample_weight, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
@@ -334,6 +382,68 @@ class LeastSquares(keras.Model):
         check_arrays(x)
         return self._alone(super().predict)(**arguments)
 
+    def covariance(self, x, y, sample_weight=None, absolute_sigma=False):
+        """How far the weights, as they are now, are uncertain after a fit of "mse" to these data.
+
+        `sigma^2 (J^T W J)^-1`, W the sample weights. It is meant for models whose weights the data
+        determine, such as curves with named parameters; of an ordinary network `rank` says how
+        many directions in its weights they do. A warning says if the weights are not at a minimum.
+
+        Args:
+            x: Inputs, an array or a structure of arrays.
+            y: Targets, as in `fit`.
+            sample_weight: As in `fit`; it means 1 / sigma^2, the inverse of the variance of a
+                residual, or is proportional to it. Residuals of weight 0 and masked ones are not
+                counted. Default None: 1.
+            absolute_sigma: Boolean. Default False: the variances are known up to a factor, which
+                is estimated from the residuals. True: they are known, and the sizes of the
+                residuals say nothing about them. As in scipy's `curve_fit`.
+
+        With several outputs all residuals have the same sigma, divided by the root of their sample
+        weight, whatever the sizes and the loss weights of the outputs: it is then the covariance
+        of those weights that minimize Keras's loss. J is computed in the network's precision. In
+        float32 a standard error keeps about 7 digits minus those of the condition number of the
+        scaled J, and from a condition number of some 10^5 on directions count as not determined;
+        in float64 it keeps 16 minus those. The time grows with the cube of the number of weights,
+        to about half a minute for 2000 on two cores.
+
+        Returns:
+            A `kerazoo.optimizers.Covariance`: `.matrix`, `.paths`, `.rank`, `.standard_errors`...
+
+        Raises:
+            ValueError: Another loss than "mse"; weight regularizers; a constraint that is not a
+                bound of each weight by itself; more than 5000 weights; bad data; derivatives of
+                NaN or Inf.
+        """
+        arguments = x, y, sample_weight, absolute_sigma
+        return self._uncertainty.covariance(*arguments, self._loss_argument, self._loss_weights)
+
+    def standard_errors(self, x, y, sample_weight=None, absolute_sigma=False):
+        """The standard error of each weight, from `covariance` with the same arguments.
+
+        Returns:
+            Dictionary by `weight.path` of arrays of the weight's shape: infinite where the data do
+            not determine a weight, NaN where a constraint holds it at a bound.
+        """
+        found = self.covariance(x, y, sample_weight, absolute_sigma)
+        return self._uncertainty.standard_errors(found)
+
+    def prediction_bands(self, x, level=0.95, covariance=None):
+        """Predictions, with the bands in which their mean and new observations lie.
+
+        Args:
+            x: Inputs, an array or a structure of arrays.
+            level: Number between 0 and 1, the probability of each band.
+            covariance: What `covariance` returned. Default None: what its last call on this model
+                returned (also that of `standard_errors`), an error if the weights have changed
+                since. Nothing of it is saved with the model.
+
+        Returns:
+            `Bands(prediction, mean_lower, mean_upper, observation_lower, observation_upper)`. They
+            are infinitely wide where the data of the fit do not determine the prediction.
+        """
+        return self._uncertainty.bands(x, level, covariance)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if self._is_second_order():
             self._check_targets(y, y_pred)
@@ -346,7 +456,8 @@ class LeastSquares(keras.Model):
             self._check_execution({"run_eagerly": self.run_eagerly})
         super().make_train_function(force=True)
         if self._is_second_order():
-            self.train_function = self._watched(self.train_function)
+            steps = self.train_function
+            self.train_function = lambda iterator: self._watch.watched(self, steps, iterator)
 
     def train_step(self, data):
         if not self._is_second_order():
@@ -357,7 +468,7 @@ class LeastSquares(keras.Model):
             return self.compute_loss(x, y, outputs, sample_weight, training=False)
 
         optimizer = self.optimizer
-        arguments = self.model, optimizer.weights, loss, self._curvature_forms, x
+        arguments = self.model, optimizer.weights, loss, self._loss_families, x
         if self._replicas.num_replicas > 1:
             objective = JointObjective(self._replicas, *arguments)
         else:
@@ -369,16 +480,7 @@ class LeastSquares(keras.Model):
         self._track(loss(step.outputs), x)
         return {
             **self.compute_metrics(x, y, step.outputs, sample_weight),
-            "damping": optimizer.damping.value,
-            "attempts": step.attempts,
-            "gain_ratio": step.gain_ratio,
-            "gradient_norm": step.gradient_norm,
-            "step_norm": step.step_norm,
-            "polish": step.polish,
-            "cg_iterations": optimizer.cg_iterations.value,
-            # For `_watched`: to read a variable takes longer than what a graph returns.
-            "failure": optimizer.failure.value,
-            "converged": optimizer.converged.value,
+            "report": packed(step, optimizer),  # for `_watched`
         }
 
     def test_step(self, data):
@@ -427,50 +529,6 @@ class LeastSquares(keras.Model):
                 return outside_scope(self, method, *args, **kwargs)
 
         return alone
-
-    def _watched(self, train_function):
-        """What the graph cannot do: stop the fit, or end it with an error."""
-
-        def watched(iterator):
-            logs = train_function(iterator)
-            failure, converged = logs.pop("failure"), logs.pop("converged")
-            if self._announces:
-                print(f"\nLevenberg-Marquardt: {self.optimizer.choice}")
-                self._announces = False
-            if failure:
-                self._raise_failure()
-            if self._whole_batch and converged:
-                self.stop_training = True
-            return logs
-
-        return watched
-
-    def _raise_failure(self):
-        failure, step = int(self.optimizer.failure), int(self.optimizer.failed_step)
-        self.optimizer.failure.assign(0)
-        batch = step - self._steps_before
-        if failure == DATA:
-            raise ValueError(
-                "The inputs, targets and sample weights must be finite. "
-                f"Received: NaN or Inf in batch {batch} of this fit, counting from 1"
-            )
-        if failure == MIXING:
-            raise ValueError(
-                "Each example's outputs must depend on that example alone, and this layer mixes "
-                "the examples of a batch: leave it out, or let it work along another axis. "
-                f"Received: layer={mixing_layer(self.model)}"
-            )
-        if failure == BATCHES:
-            raise ValueError(
-                "All workers must see the same batches, of which each takes its rows: give all the "
-                "same data, and `shuffle=False` or the same `keras.utils.set_random_seed`. "
-                f"Received: different data in batch {batch} of this fit, counting from 1"
-            )
-        raise ValueError(
-            "The loss and its gradient must be finite before a step. With finite data they were "
-            f"not: the weights have gone, or began, too far. Received: loss or gradient of NaN or "
-            f"Inf at batch {batch} of this fit, counting from 1"
-        )
 
     def _check_execution(self, arguments):
         if arguments.get("jit_compile", "auto") is True:
@@ -539,27 +597,12 @@ class LeastSquares(keras.Model):
             return {**y, **{k: v for k, v in zip(names, results, strict=True) if k in y}}
         return keras.tree.pack_sequence_as(y, results)
 
-    def _curvature_forms(self, structure):
-        """The form of each output's loss, in the order of the flattened outputs."""
-        # An output without a loss has zero curvature, which any form finds.
+    def _loss_families(self, structure):
+        """The family of each output's loss, in the order of the flattened outputs."""
+        # An output without a loss has zero curvature, which any family finds.
         losses = self._loss_of_each_output(structure)
-        return [DIAGONAL if loss is None else curvature_form(loss) for loss in losses]
+        return [Diagonal() if loss is None else family_of(loss) for loss in losses]
 
     def _loss_of_each_output(self, structure):
         """Each output's loss as it was given, in the order of the flattened outputs."""
-        loss = self._loss_argument
-        if isinstance(loss, dict):
-            names = structure if isinstance(structure, dict) else self.output_names
-            by_output = {name: loss.get(name) for name in names}
-            ordered = isinstance(structure, dict)
-            losses = keras.tree.flatten(by_output) if ordered else list(by_output.values())
-        elif isinstance(loss, (list, tuple)):
-            losses = keras.tree.flatten(loss)
-        else:
-            losses = [loss] * len(keras.tree.flatten(structure))
-        if len(losses) != len(keras.tree.flatten(structure)):
-            raise ValueError(
-                "`loss` must be one for all outputs of the model, or have one entry an output. "
-                f"Received: loss={loss} for {len(keras.tree.flatten(structure))} outputs"
-            )
-        return losses
+        return by_output("loss", self._loss_argument, structure, self.output_names)

@@ -59,9 +59,10 @@ def mixing_layer(network):
     for layer in network.layers:
         part = keras.Model(network.inputs, layer.output)
         together = keras.tree.flatten(part(x, training=False))
-        alone = keras.tree.flatten(part([value[:1] for value in x], training=False))
-        if any(not _same(a[:1], b) for a, b in zip(together, alone, strict=True)):
-            return layer.name
+        for one in (slice(0, 1), slice(-1, None)):
+            alone = keras.tree.flatten(part([value[one] for value in x], training=False))
+            if any(not _same(a[one], b) for a, b in zip(together, alone, strict=True)):
+                return layer.name
     return network.name
 
 

@@ -7,7 +7,7 @@ from . import symmetric
 from .residual_space import Drifting, Dual
 from .scaling import scale_of
 
-_MOST_ITERATIONS = 200
+_MAX_ITERATIONS = 200
 # Rows whose inner products with all others make the preconditioner.
 _SAMPLED_ROWS = 512
 
@@ -92,7 +92,7 @@ class _IterativeModel(Drifting):
     def direction(self, candidate):
         return candidate.s + self.drift
 
-    def promise(self, candidate):
+    def predicted_reduction(self, candidate):
         along_g = tf.tensordot(self.r, candidate.J_s, 1)
         if self.rest is not None:
             along_g += tf.tensordot(self.rest, candidate.s, 1)
@@ -103,10 +103,10 @@ class _IterativeModel(Drifting):
         return tf.reduce_sum(candidate.J_s**2) + tf.reduce_sum(of_penalty)
 
     def _times(self, v):
-        return self.objective.rows_times(self.linearization, v)
+        return self.objective.mv(self.linearization, v)
 
     def _transposed_times(self, alpha):
-        return self.objective.transposed_rows(self.w, self.linearization, alpha)
+        return self.objective.transpose_mv(self.w, self.linearization, alpha)
 
     def _spread(self, by_variable):
         return self.objective.weights.spread(by_variable)
@@ -150,7 +150,7 @@ def _solve(product, b, preconditioner, tolerance):
     enough = tolerance * tf.norm(b)
 
     def unfinished(k, x, r, z, p, rz):
-        return (k < _MOST_ITERATIONS) & (tf.norm(r) > enough)
+        return (k < _MAX_ITERATIONS) & (tf.norm(r) > enough)
 
     def body(k, x, r, z, p, rz):
         Ap = product(p)

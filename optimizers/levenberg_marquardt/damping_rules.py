@@ -39,6 +39,10 @@ class Marquardt:
             damping=_bounded(tf.where(accepted, state.damping / 10, state.damping * 10))
         )
 
+    def take_back(self, state):
+        """The state after a step that was accepted, and has now turned out to lead nowhere."""
+        return state._replace(damping=_bounded(100 * state.damping))
+
 
 class Nielsen(Marquardt):
     """Nielsen's rule: lambda follows the gain ratio rho smoothly.
@@ -71,8 +75,9 @@ class TrustRegion:
 
     def begin(self, state, model, first_damping):
         length = model.length_of_weights()
-        # No weight can move in so short a radius, so that it would never grow again.
-        least = np.finfo(length.dtype.as_numpy_dtype).eps * length
+        # No weight can move in so short a radius, so that it would never grow again. It is left to
+        # the test `xtol` for as long as that has its say.
+        least = 0.01 * np.finfo(length.dtype.as_numpy_dtype).eps * length
         if first_damping is not None:
             undamped = (state.damping == 0) & (state.radius == 0)
             state = state._replace(damping=tf.where(undamped, first_damping, state.damping))
@@ -127,14 +132,20 @@ class TrustRegion:
         damping = tf.where(
             poor, state.damping / shrink, tf.where(good, 0.5 * state.damping, state.damping)
         )
-        return state._replace(radius=_bounded(radius), damping=tf.minimum(damping, _LARGEST))
+        return state._replace(radius=_bounded(radius), damping=tf.minimum(damping, LARGEST))
+
+    def take_back(self, state):
+        # After the step the radius had grown at most so much.
+        shrink = 10 * self.growth
+        damping = tf.minimum(shrink * state.damping, LARGEST)
+        return state._replace(radius=_bounded(state.radius / shrink), damping=damping)
 
 
 RULES = {"trust_region": TrustRegion(), "nielsen": Nielsen(), "marquardt": Marquardt()}
 
 # No run of failures or successes takes the state out of the range of float32.
-_SMALLEST, _LARGEST = 1e-30, 1e30
+_SMALLEST, LARGEST = 1e-30, 1e30
 
 
 def _bounded(value):
-    return tf.clip_by_value(value, _SMALLEST, _LARGEST)
+    return tf.clip_by_value(value, _SMALLEST, LARGEST)

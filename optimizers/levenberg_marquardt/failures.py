@@ -1,8 +1,52 @@
+import enum
+
 import keras
 import tensorflow as tf
 
-# What `LevenbergMarquardt.failure` holds: a graph cannot raise a clear error by itself.
-DATA, LOSS, MIXING, BATCHES = 1, 2, 3, 4
+
+class Failure(enum.IntEnum):
+    """Why no step can be taken. `LevenbergMarquardt.failure` holds the number: a graph cannot
+    raise a clear error by itself."""
+
+    NONE = 0
+    DATA = 1
+    LOSS = 2
+    MIXING = 3
+    BATCHES = 4
+
+    def message(self, batch, layer=None):
+        """The text of the error.
+
+        Args:
+            batch: Number of the batch in this fit, counting from 1.
+            layer: Name of the layer that mixes examples.
+        """
+        return _MESSAGES[self].format(
+            batch=f"batch {batch} of this fit, counting from 1", layer=layer
+        )
+
+
+_MESSAGES = {
+    Failure.NONE: "",
+    Failure.DATA: (
+        "The inputs, targets and sample weights must be finite. Received: NaN or Inf in {batch}"
+    ),
+    Failure.LOSS: (
+        "The loss and its gradient must be finite before a step. With finite data they were not: "
+        "the weights have gone, or began, too far. "
+        "Received: loss or gradient of NaN or Inf at {batch}"
+    ),
+    Failure.MIXING: (
+        "Each example's outputs must depend on that example alone, and this layer mixes the "
+        "examples of a batch: leave it out, or let it work along another axis. "
+        "Received: layer={layer}"
+    ),
+    Failure.BATCHES: (
+        "All workers must see the same batches, of which each takes its rows: give all the same "
+        "data, and `shuffle=False` or the same `keras.utils.set_random_seed`. "
+        "Received: different data in {batch}"
+    ),
+}
 
 
 def data_is_finite(data):
@@ -12,10 +56,14 @@ def data_is_finite(data):
 
 
 def mixes_examples(objective, w, outputs):
-    """Whether the first example's outputs are others when it is run alone."""
-    alone = objective.outputs_of_first_example(w)
+    """Whether the outputs of the first or the last example are others when it is run alone.
+
+    The last one alone tells of a running sum over the batch.
+    """
     mixed = False
-    for together, one in zip(outputs, alone, strict=True):
-        scale = tf.reduce_max(tf.abs(together))
-        mixed |= tf.reduce_any(tf.abs(together[:1] - one) > 1e-3 * scale)
+    for i in (0, objective.batch - 1):
+        alone = objective.outputs_of_example(w, i)
+        for together, one in zip(outputs, alone, strict=True):
+            scale = tf.reduce_max(tf.abs(together))
+            mixed |= tf.reduce_any(tf.abs(together[i : i + 1] - one) > 1e-3 * scale)
     return mixed

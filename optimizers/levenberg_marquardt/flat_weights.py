@@ -2,7 +2,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# How far a weight is moved to see whether its constraint lets it, relative to all weights.
+from ..box import Box
+
+# Constraints on each weight by itself, whatever the others are.
+_ELEMENTWISE = (keras.constraints.NonNeg, Box)
+# How far weights are moved to see whether their constraint lets them, relative to their size.
 _LITTLE = 1e-3
 
 
@@ -75,10 +79,33 @@ class FlatWeights:
         ]
         return tf.concat([tf.reshape(value, [-1]) for value in values], axis=0)
 
+    @property
+    def bounded(self):
+        """Whether constraints are there, and all of them bounds on single weights."""
+        constraints = [v.constraint for v in self.variables if v.constraint is not None]
+        return bool(constraints) and all(isinstance(c, _ELEMENTWISE) for c in constraints)
+
     def free(self, w, gradient):
         """Mask of the weights that their constraint lets move downhill; None if there is none."""
         if not self.constrained:
             return None
-        size = tf.norm(gradient)
-        little = _LITTLE * tf.maximum(tf.norm(w), 1.0) / tf.where(size > 0, size, 1.0)
-        return (self.constrain(w - little * gradient) != w) | (gradient == 0)
+        gradients = self.split(gradient)
+        masks = []
+        for variable, value, g in zip(self.variables, self.split(w), gradients, strict=True):
+            if variable.constraint is None:
+                free = tf.ones_like(g, dtype=tf.bool)
+            else:
+                size = tf.maximum(tf.norm(value), 1.0)
+                if isinstance(variable.constraint, _ELEMENTWISE):
+                    # By the sign: a gradient far below the others' would be lost in rounding.
+                    little = _LITTLE * tf.maximum(tf.abs(value), size) * tf.sign(g)
+                else:
+                    little = _LITTLE * size * tf.math.divide_no_nan(g, tf.norm(g))
+                free = (variable.constraint(value - little) != value) | (g == 0)
+            masks.append(tf.reshape(free, [-1]))
+        return tf.concat(masks, axis=0)
+
+    def downhill(self, w, gradient):
+        """The gradient without its part that constraints do not let the weights follow."""
+        free = self.free(w, gradient)
+        return gradient if free is None else tf.where(free, gradient, tf.zeros_like(gradient))

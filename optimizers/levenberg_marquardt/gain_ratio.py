@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-# Moré: a step counts as soon as it gains a ten-thousandth of what the model of the loss promised.
+# Moré: a step counts as soon as it gains a ten-thousandth of what the model of the loss predicted.
 SMALLEST_GAIN = 1e-4
 
 
@@ -29,6 +29,6 @@ def reduction(objective, linearization, w, trial, z, loss, trial_loss):
 
 
 def gain_ratio(reduction, predicted):
-    """Actual over predicted; -1 for a trial that is not finite or a step that promises nothing."""
+    """Actual over predicted; -1 where the trial is not finite or nothing is predicted."""
     usable = tf.math.is_finite(reduction) & (predicted > 0)
     return tf.where(usable, reduction / predicted, tf.constant(-1.0, reduction.dtype))

@@ -7,20 +7,22 @@ import tensorflow as tf
 
 from ..._arguments import boolean, choice, in_words, number, positive_integer, text
 from .conjugate_gradients import ConjugateGradients
-from .convergence import is_stationary
+from .convergence import Measured, largest_cosine, rounding_of_loss, stop_code
 from .damping_rules import RULES, DampingState
-from .failures import BATCHES, DATA, LOSS, MIXING, data_is_finite, mixes_examples
+from .failures import Failure
 from .flat_weights import FlatWeights
 from .linear_solvers import QR, Cholesky
-from .output_curvature import with_masks
+from .objective import with_masks
 from .polish import polish
 from .residual_space import Dual
 from .scaling import SCALINGS
 from .search import search
-from .solver_choice import MOST_WEIGHTS_TO_FACTOR, Problem, choose
+from .solver_choice import MAX_WEIGHTS_TO_FACTOR, Problem, choose
+from .start import WayBack
+from .stop_codes import StopCode
 
 # Beyond, the QR factors of the polish take longer than what they add is worth.
-_MOST_WEIGHTS_FOR_POLISH = 2000
+_MAX_WEIGHTS_FOR_POLISH = 2000
 
 
 class Step(NamedTuple):
@@ -32,6 +34,8 @@ class Step(NamedTuple):
     gradient_norm: tf.Tensor
     step_norm: tf.Tensor
     polish: tf.Tensor
+    stop_code: tf.Tensor
+    measured: Measured
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -79,13 +83,20 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     new one.
 
     **Convergence** ends a full-batch `fit` as in MINPACK, by any of three tests, and sets
-    `converged`. A step in which the loss is singular in some weights, has no gradient or is zero
-    ends in one of them too.
+    `converged`. So does a step whose attempts are all rejected where rounding hides any gain. After
+    a `fit`, `stop_reason` says in a sentence why it ended: which test at what value, a start at
+    which no output depends on the weights, no finite step, all epochs used up, a callback. Before,
+    it is None.
+
+    **Finite weights.** No step ends where the loss or its gradient is NaN or Inf. Such a trial is a
+    rejected attempt. If the gradient shows it only at the next step, that step takes the weights
+    before back, with more damping.
 
     **Polish.** Near a minimum the loss agrees with itself in all digits while the weights agree in
     half of them. So when a fit has converged, undamped Gauss-Newton steps by QR follow, each kept
     while the projected gradient `|Q^T r|` falls. Done in float64, for full batches, "mse" with no
-    regularizer but L2, no constraints, at most 2000 weights, and where J has full column rank.
+    regularizer but L2, no constraints but bounds (`kerazoo.optimizers.Box`, `NonNeg`), at most 2000
+    weights, and where J has full column rank.
 
     Args:
         damping_rule: "trust_region": lambda makes the step as long as a trust region allows, whose
@@ -201,6 +212,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.choice = None
         # What it is chosen for where the graph does not know the size of a batch.
         self.examples_expected = 32
+        self.stop_reason = None
 
     def build(self, variables):
         """Creates the state for these variables; the same variables again keep it."""
@@ -219,7 +231,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
                 (self.weights.size,), "zeros", dtype, name="last_step"
             )
         # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
-        small = self.weights.size <= MOST_WEIGHTS_TO_FACTOR and not self.momentum
+        small = self.weights.size <= MAX_WEIGHTS_TO_FACTOR and not self.momentum
         factored = self.solver in ("cholesky", "qr") or (self.solver == "auto" and small)
         size = self.weights.size if factored else 0
         self.column_norms = self.add_variable((size,), "zeros", dtype, name="norms")
@@ -229,7 +241,26 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.cg_iterations = self.add_variable((), "zeros", "int32", name="cg_iterations")
         self.failure = self.add_variable((), "zeros", "int32", name="failure")
         self.failed_step = self.add_variable((), "zeros", "int64", name="failed_step")
+        self._way_back = WayBack(self.weights.size, dtype)
         self.reset()
+
+    def begin_fit(self):
+        """Forgets how the fit before ended."""
+        self.converged.assign(0)
+        self.cg_iterations.assign(0)
+        self.stop_reason = None
+        self._way_back.check_gradient.assign(0)
+
+    def check_next_gradient(self):
+        """Lets the next step look at the gradient where it leads, as if it were not the last."""
+        self._way_back.check_gradient.assign(1)
+
+    def tolerances(self):
+        """What the sentence of a `StopCode` names: the tolerances as numbers, and the attempts."""
+        eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps
+        given = {"ftol": self.ftol, "xtol": self.xtol, "gtol": self.gtol}
+        numbers = {k: 2 * eps if v == "auto" else v for k, v in given.items()}
+        return {**numbers, "max_attempts": self.max_attempts}
 
     def reset(self):
         """Forgets damping, trust region and column norms, as if no step had been taken."""
@@ -244,6 +275,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.converged.assign(0)
         self.failure.assign(0)
         self.failed_step.assign(0)
+        self.stop_reason = None
+        self._way_back.forget()
 
     @property
     def learning_rate(self):
@@ -278,17 +311,26 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             A `Step`. The weights and the optimizer's state are updated.
         """
         solver = self._solver(objective)
-        self.cg_iterations.assign(0)
-        w = self.weights.vector()
+        if isinstance(solver, ConjugateGradients):
+            self.cg_iterations.assign(0)
+        # No step would gain from a start outside the constraints to one inside.
+        w = self.weights.constrain(self.weights.vector())
         linearization = solver.linearize(objective, w)
         loss = objective.loss(w, linearization.outputs)
-        failure, sloped = objective.agreed(
-            (
-                self._failure(objective, linearization, w, loss, data),
-                tf.reduce_any(linearization.gradient != 0),
-            )
-        )
         norms = solver.norms(objective, linearization)
+        healthy = _all_finite(loss) & _all_finite(linearization.gradient)
+        sloped = objective.agreed(tf.reduce_any(linearization.gradient != 0))
+        start = self._way_back.start(
+            objective,
+            linearization,
+            w,
+            healthy,
+            self.iterations.value == 0,
+            data,
+            DampingState(self.damping.value, self.growth.value, self.trust_radius.value),
+            self._rule,
+        )
+        healthy = (start.failure == Failure.NONE) & ~start.taken_back
         known_norms = self.variable_norms if solver.norms_by_variable else self.column_norms
         largest_norms = SCALINGS[self.scaling].norms(known_norms.value, norms)
         arguments = objective, w, linearization, largest_norms
@@ -296,35 +338,48 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             model = solver.model(*arguments, self.momentum * self.last_step.value)
         else:
             model = solver.model(*arguments)
-        found = self._search(objective, linearization, model, w, loss, norms, failure == 0)
-        self._remember(found.state, known_norms, largest_norms, failure, sloped)
+        found = self._search(
+            objective, linearization, model, start, loss, norms, healthy, full_batch
+        )
+        code = tf.where(found.accepted, int(StopCode.GOES_ON), int(StopCode.REJECTED))
+        measured = Measured(*[tf.zeros_like(loss)] * len(Measured._fields))
         new_w, z = found.w, found.outputs
         polishes = self._polishes(objective, full_batch)
-        finished = found.converged
+        finished = found.stop_code != StopCode.GOES_ON
         if full_batch:
-            gtol = self._tolerance(self.gtol)
-            sizes = solver.gradient_sizes(objective, linearization.gradient)
-            stationary = is_stationary(sizes, norms, loss, gtol)
-            converged = objective.agreed((failure == 0) & (found.converged | stationary))
+            downhill = self.weights.downhill(w, linearization.gradient)
+            sizes = solver.gradient_sizes(objective, downhill)
+            measured = self._measured(objective, linearization, model, found, loss, norms, sizes)
+            is_flat = ~sloped & tf.reduce_all(norms == 0) & (loss != 0)
+            tolerances = self._tolerance("ftol"), self._tolerance("gtol")
+            code = objective.agreed(stop_code(found, measured, loss, is_flat, *tolerances))
+            code = tf.where(healthy, code, int(StopCode.GOES_ON))
+            converged = (code > StopCode.GOES_ON) & (code <= StopCode.ROUNDING)
             self.converged.assign(tf.cast(converged, tf.int32))
-            finished |= converged
+            finished |= (code > StopCode.GOES_ON) & (code <= StopCode.NO_DESCENT)
             if polishes:
                 new_w, z = tf.cond(
                     converged, lambda: self._polished(objective, new_w), lambda: (new_w, z)
                 )
         # A region with no room left in it would hold on to the weights for other data too.
-        radius = self.trust_radius.value
-        self.trust_radius.assign(tf.where(finished & sloped, tf.zeros_like(radius), radius))
+        radius = tf.where(finished, tf.zeros_like(found.state.radius), found.state.radius)
+        state = found.state._replace(radius=radius)
+        self._remember(start, state, known_norms, largest_norms, healthy & sloped)
+        step = new_w - w
+        step_norm = tf.norm(step)
+        self._way_back.remember(w, tf.where(healthy, step_norm, tf.zeros_like(step_norm)))
         self.weights.assign(new_w)
         if self.momentum:
-            self.last_step.assign(new_w - w)
+            self.last_step.assign(tf.where(healthy, step, tf.zeros_like(step)))
         return Step(
             outputs=objective.structured(with_masks(z, linearization.outputs)),
-            attempts=found.attempts,
-            gain_ratio=found.gain_ratio,
+            attempts=tf.where(start.taken_back, 1, found.attempts),
+            gain_ratio=tf.where(start.taken_back, -tf.ones_like(loss), found.gain_ratio),
             gradient_norm=tf.norm(linearization.gradient),
-            step_norm=tf.norm(new_w - w),
+            step_norm=step_norm,
             polish=tf.constant(float(polishes)),
+            stop_code=tf.where(start.taken_back, int(StopCode.TAKEN_BACK), code),
+            measured=measured,
         )
 
     def get_config(self):
@@ -369,7 +424,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             rows=objective.rows * (objective.static_batch or self.examples_expected),
             weights=self.weights.size,
             product_cost=jacobian.product_cost,
-            numbers_a_row=jacobian.numbers_a_row,
+            floats_per_row=jacobian.floats_per_row,
             groups=len(self.weights.variables) if penalized else 1,
             double=self.weights.dtype == tf.float64,
             weight_space=self.weights.constrained or self.geodesic_acceleration,
@@ -386,49 +441,65 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             return ConjugateGradients(scaled, self.cg_tolerance, self.cg_iterations.assign_add)
         return {"qr": QR, "cholesky": Cholesky}[choice.solver](objective.quadratic)
 
-    def _search(self, objective, linearization, model, w, loss, norms, healthy):
-        rule = RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]
-        first_damping = rule.first_damping
+    @property
+    def _rule(self):
+        return RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]
+
+    def _search(self, objective, linearization, model, start, loss, norms, healthy, full_batch):
+        first_damping = self._rule.first_damping
         if self.initial_damping != "auto":
-            first_damping = tf.constant(self.initial_damping, w.dtype)
+            first_damping = tf.constant(self.initial_damping, loss.dtype)
         elif first_damping is not None:
             # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
             first_damping *= tf.reduce_max((norms / model.D) ** 2)
-        state = DampingState(self.damping.value, self.growth.value, self.trust_radius.value)
-        state = rule.begin(state, model, first_damping)
-        most_attempts = tf.where(healthy, self.max_attempts, 0)
-        tolerances = self._tolerance(self.ftol), self._tolerance(self.xtol)
         return search(
             objective,
             linearization,
             model,
-            w,
+            start._replace(state=self._rule.begin(start.state, model, first_damping)),
             loss,
-            rule,
-            state,
-            most_attempts,
-            tolerances,
+            self._rule,
+            tf.where(healthy, self.max_attempts, 0),
+            (self._tolerance("ftol"), self._tolerance("xtol")),
             self.geodesic_acceleration,
+            self._way_back.check_gradient.value > 0 if full_batch else None,
         )
 
-    def _remember(self, state, known_norms, norms, failure, sloped):
+    def _measured(self, objective, linearization, model, found, loss, norms, gradient_sizes):
+        rounding = tf.cond(
+            found.accepted,
+            lambda: tf.zeros_like(loss),
+            lambda: rounding_of_loss(loss, linearization.outputs, linearization.output_gradients),
+        )
+        gain = tf.maximum(tf.abs(found.reduction), found.predicted)
+        return Measured(
+            gain=tf.math.divide_no_nan(gain, tf.abs(loss)),
+            length=tf.math.divide_no_nan(found.length, model.length_of_weights()),
+            cosine=largest_cosine(gradient_sizes, norms, loss),
+            predicted=found.predicted,
+            rounding=rounding,
+        )
+
+    def _remember(self, start, state, known_norms, norms, learned):
         """Keeps the state for the next step.
 
         A batch with NaN leaves no trace but `failure`, and one without a gradient, as where all
         sample weights are zero, none: it says nothing about how far to go.
         """
-        healthy = failure == 0
-        for variable, value in (
-            (self.damping, state.damping),
-            (self.growth, state.growth),
-            (self.trust_radius, state.radius),
-            (known_norms, norms),
+        for variable, value, before in (
+            (self.damping, state.damping, start.state.damping),
+            (self.growth, state.growth, start.state.growth),
+            (self.trust_radius, state.radius, start.state.radius),
+            (known_norms, norms, known_norms.value),
         ):
-            variable.assign(tf.where(healthy & sloped, value, variable.value))
+            variable.assign(tf.where(learned, value, before))
         self.iterations.assign_add(1)
-        first_failure = ~healthy & (self.failure.value == 0)
-        for variable, value in ((self.failure, failure), (self.failed_step, self.iterations.value)):
-            variable.assign(tf.where(first_failure, value, variable.value))
+        first = (start.failure != Failure.NONE) & (self.failure.value == Failure.NONE)
+        for variable, value in (
+            (self.failure, start.failure),
+            (self.failed_step, self.iterations.value),
+        ):
+            variable.assign(tf.where(first, value, variable.value))
 
     def _polishes(self, objective, full_batch):
         if self.polish is False:
@@ -437,9 +508,11 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             "float64 weights": self.weights.dtype == tf.float64,
             "a full batch": full_batch,
             "mse with no regularizer but L2": objective.quadratic,
-            "no weight constraints": not self.weights.constrained,
-            f"at most {_MOST_WEIGHTS_FOR_POLISH} weights": (
-                self.weights.size <= _MOST_WEIGHTS_FOR_POLISH
+            "no weight constraints but `Box` and `NonNeg`": (
+                self.weights.bounded or not self.weights.constrained
+            ),
+            f"at most {_MAX_WEIGHTS_FOR_POLISH} weights": (
+                self.weights.size <= _MAX_WEIGHTS_FOR_POLISH
             ),
         }
         missing = [name for name, holds in conditions.items() if not holds]
@@ -449,22 +522,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             )
         return not missing
 
-    def _failure(self, objective, linearization, w, loss, data):
-        """0, or why no step can be taken from here (failures.py)."""
-        finite = tf.math.is_finite(loss) & _all_finite(linearization.gradient)
-
-        def looked_into():
-            mixed = mixes_examples(objective, w, linearization.outputs)
-            of_loss = tf.where(data_is_finite(data), LOSS, DATA)
-            return tf.where(finite, tf.where(mixed, MIXING, 0), of_loss)
-
-        first_step = self.iterations.value == 0
-        failure = tf.cond(first_step | ~finite, looked_into, lambda: 0)
-        return tf.where(objective.differs_between_workers(data), BATCHES, failure)
-
-    def _tolerance(self, value):
-        eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps
-        return tf.constant(2 * eps if value == "auto" else value, self.weights.dtype)
+    def _tolerance(self, name):
+        return tf.constant(self.tolerances()[name], self.weights.dtype)
 
     def _polished(self, objective, w):
         w = polish(objective, w)

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from . import symmetric
-from .output_curvature import residuals
 from .scaled_model import ScaledModel
 
 
@@ -35,7 +34,8 @@ class _WeightSpace:
         """The system of the rows of the batch."""
         r = tf.zeros([objective.batch, 0], w.dtype)
         if self.residual_form:
-            r = tf.cast(residuals(near_w.output_gradients, near_w.output_factors), w.dtype)
+            gradients, factors = near_w.output_gradients, near_w.output_factors
+            r = tf.cast(objective.curvature.residuals(gradients, factors), w.dtype)
 
         def of_chunk(i):
             columns = objective.jacobian.columns(near_w.layers(i))
@@ -91,7 +91,7 @@ class Cholesky(_WeightSpace):
     raised: the step is then rejected.
     """
 
-    most_weights_in_double = 500
+    max_weights_in_double = 500
 
     def empty(self, size, dtype):
         dtype = self._dtype(size, dtype)
@@ -104,7 +104,7 @@ class Cholesky(_WeightSpace):
         return NormalEquations(symmetric.squared(columns), tf.linalg.matvec(columns, r))
 
     def _dtype(self, size, dtype):
-        double = self.residual_form and size <= self.most_weights_in_double
+        double = self.residual_form and size <= self.max_weights_in_double
         return tf.float64 if double else dtype
 
     def add_diagonal(self, system, d, r):

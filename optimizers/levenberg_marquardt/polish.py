@@ -2,7 +2,7 @@ import tensorflow as tf
 
 from .linear_solvers import QR
 
-MOST_STEPS = 20
+MAX_STEPS = 20
 # A step must shrink what is left of the gradient at least this much to be worth another.
 WORTHWHILE = 0.95
 
@@ -13,15 +13,20 @@ def polish(objective, w):
     Near the minimum the loss is flat to rounding and can no longer tell a better w from a worse
     one: half of the digits are lost. The projected gradient `|Q^T r|` still can, so a step
     `s = -R^-1 Q^T r` is kept while that falls. Stops at once where J has not full column rank.
+    Weights at a bound stay there.
     """
     solver = QR(residual_form=True)
+    weights = objective.weights
 
     def improving(k, w, smallest, candidate, go_on):
-        return go_on & (k <= MOST_STEPS)
+        return go_on & (k <= MAX_STEPS)
 
     def body(k, w, smallest, candidate, _):
         linearization = solver.linearize(objective, candidate)
         T = linearization.system
+        free = weights.free(candidate, linearization.gradient)
+        if free is not None:
+            T = solver.without(T, 1 - tf.cast(free, T.dtype))
         size = tf.norm(solver.projected_residual(T))
         s, _ = solver.step(T, linearization.gradient, tf.zeros([], w.dtype))
         better = (size < WORTHWHILE * smallest) & solver.is_full_rank(T)
@@ -29,7 +34,7 @@ def polish(objective, w):
         k += tf.cast(better, k.dtype)
         best = tf.where(better, candidate, w)
         smallest = tf.where(better, size, smallest)
-        return objective.agreed((k, best, smallest, candidate + s, better))
+        return objective.agreed((k, best, smallest, weights.constrain(candidate + s), better))
 
     # The first pass takes w itself, whose projected gradient is the one to beat.
     start = (0, w, tf.constant(float("inf"), w.dtype), w, True)

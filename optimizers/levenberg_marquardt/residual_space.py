@@ -1,7 +1,7 @@
 """Exact steps in as many unknowns as there are residuals: for networks of millions of weights.
 
 `(J^T J + M)^-1 J^T r = M^-1 J^T (I + J M^-1 J^T)^-1 r`, so it takes no more than the inner
-products of the rows of J, which come from the layers one by one (layered_jacobian.py), one
+products of the rows of J, which come from the layers one by one (jacobian/), one
 Cholesky factorization of (residuals, residuals), and one backward pass.
 """
 
@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from . import symmetric
-from .output_curvature import residuals, residuals_and_rest
 from .scaling import scale_of
 
 
@@ -51,13 +50,13 @@ class Dual:
         gradients, factors = near_w.output_gradients, near_w.output_factors
         rest = near_w.penalty_gradient if objective.penalty.regularized else None
         if objective.curvature.quadratic:
-            r = residuals(gradients, factors)
+            r = objective.curvature.residuals(gradients, factors)
         else:
-            r, rests = residuals_and_rest(objective.curvature.forms, gradients, factors)
+            r, rests = objective.curvature.residuals_and_rests(gradients, factors)
             of_loss = objective.vector_jacobian_product(w, rests)
             rest = of_loss if rest is None else rest + of_loss
         r = tf.reshape(tf.cast(r, w.dtype), [-1])
-        g = objective.transposed_rows(w, near_w, r)
+        g = objective.transpose_mv(w, near_w, r)
         if rest is not None:
             g += rest
         squares = tf.ones([len(objective.weights.sizes)], w.dtype)
@@ -87,7 +86,7 @@ class Dual:
 class Drifting:
     """Momentum: a model of the loss seen from where the weights drift to by themselves.
 
-    A part of the last step, v, is taken for granted, and damping holds on to it in place of zero:
+    Damping pulls the step towards v, a fraction of the last step, instead of towards zero:
     `|J (v + s) + r|^2 + lambda |D s|^2` is least for the s of the residuals `r + J v` (SPRING).
     v = 0 without momentum, and from the second attempt of a step on.
     """
@@ -97,7 +96,7 @@ class Drifting:
         self.linearization = linearization
         self.r = linearization.system.r
         self.drift = 0.0 if drift is None else drift
-        self.J_drift = None if drift is None else objective.rows_times(linearization, drift)
+        self.J_drift = None if drift is None else objective.mv(linearization, drift)
         if drift is not None:
             self.r += self.J_drift
 
@@ -117,10 +116,10 @@ class Drifting:
         g = self.linearization.gradient
         if self.J_drift is None:
             return g
-        return g + self.objective.transposed_rows(self.w, self.linearization, self.J_drift)
+        return g + self.objective.transpose_mv(self.w, self.linearization, self.J_drift)
 
     def with_drift(self, along_g, reduction):
-        """The promise of drift and step, given that of the step from where the drift leads."""
+        """The prediction for drift and step, from that of the step where the drift leads."""
         if self.J_drift is None:
             return along_g, reduction
         r = self.r - self.J_drift
@@ -160,7 +159,7 @@ class ResidualModel(Drifting):
         sizes = tf.constant(weights.sizes, w.dtype)
         eta = weights.by_variable(linearization.penalty_curvature) / sizes / self.D**2
         self.eta = eta if self.regularized else tf.zeros([1], w.dtype)
-        # Less damping than rounding leaves uncertain in K would not be felt.
+        # Damping below the rounding error of K has no effect.
         eps = np.finfo(w.dtype.as_numpy_dtype).eps
         largest = tf.reduce_max(tf.reduce_sum(symmetric.diagonal(self.K), axis=0))
         self.least_damping = eps * tf.cast(tf.shape(self.r)[0], w.dtype) * largest
@@ -184,7 +183,8 @@ class ResidualModel(Drifting):
         L = symmetric.Factor(A, tf.fill(tf.shape(self.r), damping))
 
         def solved(b):
-            return L.solve(b[:, None])[:, 0]
+            # Of chunks the shape of K is unknown, where that of r may be known.
+            return tf.ensure_shape(L.solve(b[:, None])[:, 0], self.r.shape)
 
         alpha = solved(self.r - tf.linalg.matvec(self.u, nu, transpose_a=True))
         candidate = Candidate(alpha, damping)
@@ -213,14 +213,14 @@ class ResidualModel(Drifting):
             tf.broadcast_to(share, self.D.shape) / self.D**2
             for share in self._shares(candidate.damping)
         )
-        J_alpha = self.objective.transposed_rows(self.w, self.linearization, candidate.alpha)
+        J_alpha = self.objective.transpose_mv(self.w, self.linearization, candidate.alpha)
         s = -weights.spread(C) * J_alpha
         if self.linearization.system.rest is not None:
             s -= weights.spread(nu) * self.linearization.system.rest
         return s + self.drift
 
-    def promise(self, candidate):
-        """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model promises."""
+    def predicted_reduction(self, candidate):
+        """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model predicts."""
         C, nu = self._shares(candidate.damping)
         K_alpha = self._k_times(candidate.alpha)
         J_s = -tf.linalg.matvec(K_alpha, C, transpose_a=True)
@@ -268,7 +268,7 @@ def _inner_products(objective, w, linearization, factors, groups):
     data_of = linearization.layers
 
     def times_rest(data):
-        return None if rests is None else jacobian.product(data, rests)
+        return None if rests is None else jacobian.mv(data, rests)
 
     if objective.one_chunk:
         data = data_of(0)

@@ -61,8 +61,8 @@ class ScaledModel:
         """The candidate for what the weights' constraints leave of its step."""
         return moved * self.D if self.objective.weights.constrained else s
 
-    def promise(self, s):
-        """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model promises."""
+    def predicted_reduction(self, s):
+        """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model predicts."""
         along_g = tf.tensordot(self.g, s, 1)
         return along_g, -along_g - self.solver.quadratic(self.system, s) / 2
 

@@ -1,11 +1,14 @@
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from .convergence import is_converged
+from .convergence import stop_test
 from .damping_rules import Attempt, DampingState
 from .gain_ratio import SMALLEST_GAIN, gain_ratio, reduction
 from .geodesic_acceleration import LARGEST_RATIO
+from .stop_codes import StopCode
 
 
 class Found(NamedTuple):
@@ -13,24 +16,28 @@ class Found(NamedTuple):
 
     attempts: tf.Tensor
     accepted: tf.Tensor
-    converged: tf.Tensor
+    stop_code: tf.Tensor
     w: tf.Tensor
     outputs: list
     state: DampingState
-    gain_ratio: tf.Tensor  # of the last attempt
+    predicted: tf.Tensor  # the largest predicted reduction of all attempts
+    # Of the last attempt:
+    gain_ratio: tf.Tensor
+    reduction: tf.Tensor
+    length: tf.Tensor
 
 
 def search(
     objective,
     linearization,
     all_attempts,
-    w,
+    start,
     loss,
     rule,
-    state,
-    most_attempts,
+    max_attempts,
     tolerances,
     accelerate,
+    check_gradient,
 ):
     """Tries steps with ever more damping until one lowers the loss.
 
@@ -40,15 +47,16 @@ def search(
         objective: The `Objective` of the batch.
         linearization: Of the objective at w.
         all_attempts: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
-        w: The weights, (weights,).
-        loss: F(w).
+        start: The `Start`, with the weights and the `DampingState`.
+        loss: The loss at its weights.
         rule: Damping rule.
-        state: Its `DampingState`.
-        most_attempts: Scalar tensor.
+        max_attempts: Scalar tensor.
         tolerances: ftol and xtol.
         accelerate: Whether to add the geodesic acceleration.
+        check_gradient: Scalar tensor, whether a trial is taken only where the gradient is finite,
+            as the last one of a fit must be. None: never, as with mini-batches.
     """
-    weights = objective.weights
+    weights, w = objective.weights, start.w
     weights_length = all_attempts.length_of_weights()
 
     def attempt(found):
@@ -59,38 +67,65 @@ def search(
             direction += _acceleration(model, candidate, length, state.damping)
         trial = weights.constrain(w + direction)
         z = objective.outputs(trial)
-        # What is promised is promised for the plain step, or for what a constraint leaves of it.
-        along_g, predicted = model.promise(model.after_constraints(candidate, trial - w))
+        # The prediction is for the plain step, or for what a constraint leaves of it.
+        along_g, predicted = model.predicted_reduction(
+            model.after_constraints(candidate, trial - w)
+        )
         trial_loss = objective.loss(trial, z)
         gained = reduction(objective, linearization, w, trial, z, loss, trial_loss)
         rho = gain_ratio(gained, predicted)
-        accepted = (rho > SMALLEST_GAIN) & tf.reduce_all(tf.math.is_finite(trial))
+        code = stop_test(gained, predicted, rho, loss, length, weights_length, *tolerances)
+        better = (rho > SMALLEST_GAIN) & _all_finite([trial])
+        if not objective.quadratic:  # there an output that is not finite makes `gained` so too
+            better &= _all_finite(z)
+        accepted = better
+        if check_gradient is not None:
+            check = objective.agreed(better & (check_gradient | (code != StopCode.GOES_ON)))
+            accepted = tf.cond(
+                check, partial(objective.has_finite_gradient, trial, z), lambda: better
+            )
+        refused = better & ~accepted
+        rho = tf.where(refused, -tf.ones_like(rho), rho)
+        gained = tf.where(refused, np.nan * gained, gained)
         outcome = Attempt(rho, length, along_g, gained)
         found = Found(
             attempts=found.attempts + 1,
             accepted=accepted,
-            converged=is_converged(
-                gained, predicted, rho, loss, length, weights_length, *tolerances
-            ),
+            stop_code=tf.where(refused, int(StopCode.GOES_ON), code),
             w=tf.where(accepted, trial, w),
             outputs=[
                 tf.where(accepted, new, old)
                 for new, old in zip(z, linearization.outputs, strict=True)
             ],
             state=rule.update(state, outcome, accepted),
+            predicted=tf.maximum(found.predicted, predicted),
             gain_ratio=rho,
+            reduction=gained,
+            length=length,
         )
         return objective.agreed(found)
 
     def unfinished(found):
-        return (found.attempts < most_attempts) & ~found.accepted & ~found.converged
+        going_on = found.stop_code == StopCode.GOES_ON
+        return (found.attempts < max_attempts) & ~found.accepted & going_on
 
-    none_yet = tf.zeros([], w.dtype)
-    start = Found(0, False, False, w, linearization.outputs, state, none_yet)
+    zero = tf.zeros([], w.dtype)
+    none_yet = Found(
+        attempts=0,
+        accepted=False,
+        stop_code=int(StopCode.GOES_ON),
+        w=w,
+        outputs=start.outputs,
+        state=start.state,
+        predicted=zero,
+        gain_ratio=zero,
+        reduction=zero,
+        length=zero,
+    )
     return tf.while_loop(
         lambda *found: unfinished(Found(*found)),
         lambda *found: attempt(Found(*found)),
-        start,
+        none_yet,
     )
 
 
@@ -99,3 +134,7 @@ def _acceleration(model, candidate, length, damping):
     a, length_of_a = model.acceleration(candidate, damping)
     trusted = length_of_a <= LARGEST_RATIO * length
     return tf.where(trusted, a / 2, tf.zeros_like(a))
+
+
+def _all_finite(tensors):
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])

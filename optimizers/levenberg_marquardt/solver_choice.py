@@ -13,20 +13,22 @@ c is what the inner product of two rows of J costs over all layers (inputs + out
 one); there is one group, or with an L2 penalty one for each variable. A row takes p numbers with
 the first two, and what the layers keep of it with the others.
 
-The bound on all that is three quarters of the memory that is free when a step is traced.
+The bound on all that is three quarters of the memory that is free when a step is traced, a
+container's own limit included.
 """
 
-import os
 from typing import NamedTuple
+
+from .free_memory import free_memory
 
 _SHARE_OF_FREE = 0.75
 # Chunks of rows beyond this would be no faster.
-_MOST_BYTES_OF_CHUNK = {"cholesky": 2**28, "qr": 2**28, "dual": 2**30, "cg": 2**30}
+_MAX_BYTES_OF_CHUNK = {"cholesky": 2**28, "qr": 2**28, "dual": 2**30, "cg": 2**30}
 _SHARE_OF_CHUNK = 0.25
 # Up to here QR costs little beside the Jacobian, and a step is too short for "dual" to pay.
 _FEW_WEIGHTS = 500
-# Beyond, "auto" leaves alone what factors a matrix as large as the weights are many.
-MOST_WEIGHTS_TO_FACTOR = 30_000
+# Above this many weights "auto" skips solvers that factor a (weights, weights) matrix.
+MAX_WEIGHTS_TO_FACTOR = 30_000
 
 
 class Problem(NamedTuple):
@@ -35,7 +37,7 @@ class Problem(NamedTuple):
     rows: int  # n, as far as known
     weights: int  # p
     product_cost: int  # c
-    numbers_a_row: int  # that the layers keep
+    floats_per_row: int  # that the layers keep
     groups: int
     double: bool  # precision
     weight_space: bool = False  # there are constraints, or geodesic acceleration is wanted
@@ -56,7 +58,7 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
         solver: "auto" or a name.
         jacobian_rows: "auto" or a number.
         problem: The `Problem`.
-        free_bytes: Of memory. Default: what the machine says.
+        free_bytes: Of memory. Default: what this process can still take.
 
     Raises:
         ValueError: No solver, or not the one asked for, keeps the bound on memory, or it cannot
@@ -64,7 +66,7 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
     """
     if problem.replicas > 1:
         solver = _shared(solver, problem)
-    bound = _SHARE_OF_FREE * (_free_memory() if free_bytes is None else free_bytes)
+    bound = _SHARE_OF_FREE * (free_memory() if free_bytes is None else free_bytes)
     needs = {name: _bytes_needed(name, jacobian_rows, problem, bound) for name in _NUMBERS}
     possible = _possible(solver, problem)
     fitting = [name for name in possible if needs[name] <= bound]
@@ -93,7 +95,7 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
 
 def _shared(solver, problem):
     """The solver that all workers come to, whatever memory each of them has."""
-    too_large = solver == "auto" and problem.weights > MOST_WEIGHTS_TO_FACTOR
+    too_large = solver == "auto" and problem.weights > MAX_WEIGHTS_TO_FACTOR
     if solver in ("dual", "cg") or too_large:
         raise ValueError(
             "Several devices share the work of 'cholesky' and 'qr', which factor a matrix as large "
@@ -108,7 +110,7 @@ def _shared(solver, problem):
 def _possible(solver, problem):
     if problem.weight_space:
         return ["cholesky", "qr"]
-    small = problem.weights <= MOST_WEIGHTS_TO_FACTOR and not problem.residual_space
+    small = problem.weights <= MAX_WEIGHTS_TO_FACTOR and not problem.residual_space
     return list(_NUMBERS) if solver != "auto" or small else ["dual", "cg"]
 
 
@@ -142,13 +144,13 @@ _NUMBERS = {
 
 def _numbers_of_a_row(solver, problem):
     written_out = problem.weights if solver in ("cholesky", "qr") else 0
-    return problem.numbers_a_row + written_out
+    return problem.floats_per_row + written_out
 
 
 def _rows_at_a_time(solver, jacobian_rows, problem, bound):
     if jacobian_rows != "auto":
         return jacobian_rows
-    of_chunk = min(_SHARE_OF_CHUNK * bound, _MOST_BYTES_OF_CHUNK[solver])
+    of_chunk = min(_SHARE_OF_CHUNK * bound, _MAX_BYTES_OF_CHUNK[solver])
     return max(1, int(of_chunk // (_width(problem) * _numbers_of_a_row(solver, problem))))
 
 
@@ -161,16 +163,6 @@ def _bytes_needed(solver, jacobian_rows, problem, bound):
 
 def _width(problem):
     return 8 if problem.double else 4
-
-
-def _free_memory():
-    try:
-        with open("/proc/meminfo") as file:
-            lines = dict(line.split(":") for line in file)
-        return 1024 * int(lines["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**21
-        return pages * (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) // 2
 
 
 def _in_words(count):

@@ -1,6 +1,7 @@
 """Certified digits: the figures that the README quotes, from the script that prints them."""
 
 import pathlib
+import re
 import runpy
 
 import numpy as np
@@ -39,3 +40,29 @@ def test_certified_digits(nist, float64):
     assert len(unsolved) <= 1, unsolved
     assert digits.mean() >= 10.5
     assert np.sum(digits >= 9) >= 53
+
+
+def certified_errors(nist, name):
+    text = (nist["DATA"] / f"{name}.dat").read_text()
+    rows = re.findall(r"^\s*b\d+ =(.*)$", text, flags=re.MULTILINE)
+    squares = float(text.split("Residual Sum of Squares:")[1].split()[0])
+    return np.array([float(row.split()[-1]) for row in rows]), squares
+
+
+@pytest.mark.slow
+def test_certified_standard_deviations(nist, float64):
+    """From the fitted weights. Of Lanczos1 the residuals are smaller than rounding."""
+    for name in nist["MODELS"]:
+        problem = nist["read"](name)
+        model, formula = nist["build"](problem)
+        model.compile()
+        formula.b.assign(problem.starts[1])
+        model.fit(problem.x, problem.y, epochs=nist["MOST_STEPS"], verbose=0)
+        expected, squares = certified_errors(nist, name)
+        found = model.covariance(problem.x, problem.y, absolute_sigma=name == "Lanczos1")
+        errors = found.standard_errors
+        if name == "Lanczos1":
+            errors = errors * np.sqrt(squares / found.degrees_of_freedom)
+        digits = np.min(-np.log10(np.abs(errors / expected - 1)))
+        assert digits >= 6, (name, digits)
+        assert found.rank == len(expected)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kerazoo.optimizers.levenberg_marquardt.stop_codes import StopCode
+
 pytestmark = pytest.mark.slow
 
 # Configured before TensorFlow starts, so in processes of their own.
@@ -39,6 +41,12 @@ def test_the_errors_are_those_of_one_device(two_devices):
     assert "must be finite" in messages["nan"]
     assert "layer=mixing" in messages["mixing"]
     assert "before the scope" in messages["metric"]
+
+
+def test_two_devices_come_back_from_where_the_gradient_is_not_finite(two_devices):
+    taken_back = two_devices["taken back"]
+    assert StopCode.TAKEN_BACK in taken_back["codes"]
+    assert taken_back["loss"] < 1e-20
 
 
 SCRIPT = FOLDER.parents[2] / "scripts" / "train_two_workers.py"

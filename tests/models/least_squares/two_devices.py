@@ -131,6 +131,27 @@ def two_layers():
     return keras.Sequential([keras.Input((3,)), L.Dense(2, "tanh"), L.Dense(1)])
 
 
+class Overflow(L.Layer):
+    """Where exp overflows the output is zero, and the derivative inf / inf."""
+
+    def build(self, shape):
+        self.p = self.add_weight(shape=(3,), initializer=keras.initializers.Constant(0.5))
+
+    def call(self, x):
+        p = keras.ops.convert_to_tensor(self.p)
+        return p[0] / (1 + keras.ops.exp(-(p[1] + p[2] * x)))
+
+
+def taken_back():
+    """The codes of the steps of a fit that leaves where the gradient is finite, and its end."""
+    x = np.arange(20.0)[:, None]
+    with STRATEGY.scope():
+        model = kerazoo.models.LeastSquares(keras.Sequential([keras.Input((1,)), Overflow()]))
+        model.compile(kerazoo.optimizers.LevenbergMarquardt(solver="qr"))
+    history = model.fit(x, 1.0 * (x >= 10), epochs=60, verbose=0).history
+    return {"codes": history["stop_code"], "loss": history["loss"][-1]}
+
+
 def main():
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
@@ -140,7 +161,8 @@ def main():
         "mixing": message(mixing),
         "metric": message(two_layers, metrics=[metric_in_scope()]),
     }
-    json.dump({"found": found, "messages": messages}, sys.stdout)
+    result = {"found": found, "messages": messages, "taken back": taken_back()}
+    json.dump(result, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,18 @@ def test_marquardt():
 
 
 @pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("gain_ratio", [0.5, 1.0])
+def test_a_step_taken_back_is_followed_by_a_shorter_one(name, gain_ratio):
+    """Whatever the rule made of its success."""
+    rule = RULES[name]
+    before = state(0.3, radius=2.0)
+    after = rule.take_back(rule.update(before, attempt(gain_ratio, length=2.0), tf.constant(True)))
+    if name == "trust_region":
+        assert after.radius < 0.5 * before.radius
+    assert after.damping > before.damping
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_no_run_of_outcomes_leaves_the_range_of_float32(name):
     rule = RULES[name]
     for outcome in (attempt(-1.0, np.nan, np.nan, np.nan), attempt(1.0)):

@@ -10,7 +10,11 @@ import tensorflow as tf
 from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LevenbergMarquardt
 from kerazoo.optimizers.levenberg_marquardt import gain_ratio as gain
-from kerazoo.optimizers.levenberg_marquardt.convergence import is_converged, is_stationary
+from kerazoo.optimizers.levenberg_marquardt.convergence import (
+    largest_cosine,
+    rounding_of_loss,
+    stop_test,
+)
 from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import curvature_along
 from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
 from kerazoo.optimizers.levenberg_marquardt.objective import Objective
@@ -18,6 +22,7 @@ from kerazoo.optimizers.levenberg_marquardt.polish import polish
 from kerazoo.optimizers.levenberg_marquardt.scaled_model import ScaledModel
 from kerazoo.optimizers.levenberg_marquardt.scaling import SCALINGS, scale_of
 from kerazoo.optimizers.levenberg_marquardt.search import _acceleration
+from kerazoo.optimizers.levenberg_marquardt.stop_codes import StopCode
 
 RNG = np.random.default_rng(11)
 X = RNG.uniform(0.5, 2, (25, 1))
@@ -50,7 +55,7 @@ def pieces(loss="mse", regularizer=None):
         return model.compute_loss(X, Y, z, training=False)
 
     def objective():
-        made = Objective(network, weights, keras_loss, model._curvature_forms, tf.constant(X))
+        made = Objective(network, weights, keras_loss, model._loss_families, tf.constant(X))
         made.divide(10**6)
         return made
 
@@ -94,7 +99,9 @@ def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
         scaled = ScaledModel(
             Cholesky(True), objective(), tf.constant(w), Near(A, g), tf.constant(D)
         )
-        np.testing.assert_allclose(scaled.promise(tf.constant(D * s))[1], predicted, rtol=1e-12)
+        np.testing.assert_allclose(
+            scaled.predicted_reduction(tf.constant(D * s))[1], predicted, rtol=1e-12
+        )
         np.testing.assert_allclose(scaled.direction(tf.constant(D * s)), s, rtol=1e-12)
         # A step so small that the losses agree in all digits still has its exact reduction.
         tiny = run(tf.constant(w), tf.constant(w + 1e-13 * s))
@@ -196,7 +203,7 @@ def test_polish_leaves_singular_problems_alone(float64):
             network,
             weights,
             lambda z: model.compute_loss(X, Y, z, training=False),
-            model._curvature_forms,
+            model._loss_families,
             tf.constant(X),
         )
         return polish(o, w)
@@ -216,8 +223,8 @@ def test_polish_leaves_columns_that_say_the_same_alone(float64):
         def loss(z):
             return model.compute_loss(x, Y, z, training=False)
 
-        forms = model._curvature_forms
-        return polish(Objective(network, weights, loss, forms, tf.constant(x)), w)
+        families = model._loss_families
+        return polish(Objective(network, weights, loss, families, tf.constant(x)), w)
 
     w = tf.constant([1.0, 2.0], tf.float64)
     np.testing.assert_array_equal(run(w), w)
@@ -252,7 +259,8 @@ def test_scalings():
 
 def converged(reduction, predicted, ratio, length, ftol=1e-3, xtol=1e-3, loss=1.0):
     values = (reduction, predicted, ratio, loss, length, 1.0, ftol, xtol)
-    return bool(is_converged(*(tf.constant(value, tf.float64) for value in values)))
+    code = stop_test(*(tf.constant(value, tf.float64) for value in values))
+    return StopCode(int(code)) in (StopCode.FTOL, StopCode.XTOL)
 
 
 def test_convergence():
@@ -271,12 +279,26 @@ def test_stationarity_is_a_cosine():
     J = RNG.normal(size=(20, 3))
     r = RNG.normal(size=20)
     g, norms, loss = J.T @ r, np.linalg.norm(J, axis=0), r @ r / 2
-    cosine = np.max(np.abs(g) / (norms * np.linalg.norm(r)))
-    for factor in (0.99, 1.01):
-        values = (tf.constant(value) for value in (g, norms, loss, factor * cosine))
-        assert bool(is_stationary(*values)) == (factor > 1)
-    off = (tf.constant(value) for value in (0 * g, norms, loss, 0.0 * cosine))
-    assert not is_stationary(*off)
+    expected = np.max(np.abs(g) / (norms * np.linalg.norm(r)))
+    g = np.abs(g)
+    found = largest_cosine(*(tf.constant(value) for value in (g, norms, loss)))
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    for values in ((0 * g, 0 * norms, loss), (0 * g, norms, 0 * loss)):
+        assert largest_cosine(*(tf.constant(value) for value in values)) == 0
+    assert largest_cosine(*(tf.constant(value) for value in (g, norms, 0 * loss))) == np.inf
+
+
+def test_rounding_of_a_loss():
+    """About what repeated sums of squares with rounded outputs differ by."""
+    z, target = RNG.normal(size=(200, 50)), RNG.normal(size=50)
+    exact = np.mean((z[0] - target) ** 2)
+    eps = np.finfo("float32").eps
+    noise = 1 + eps / 2 * RNG.uniform(-1, 1, z.shape)
+    spread = np.std(np.mean((z[0] * noise - target) ** 2, axis=1))
+    z32 = tf.constant(z[0], tf.float32)
+    g = 2 / 50 * (z32 - tf.constant(target, tf.float32))
+    found = rounding_of_loss(tf.constant(exact, tf.float32), [z32], [g])
+    assert 2 * spread < found < 50 * spread
 
 
 def test_qr_and_cholesky_take_the_same_steps(float64):

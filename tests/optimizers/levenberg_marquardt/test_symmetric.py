@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from speed import slow_but
 
 from kerazoo.optimizers.levenberg_marquardt import symmetric
 
@@ -19,7 +20,7 @@ def as_graph(function, known_size, *arrays):
     return tf.function(function, input_signature=[spec(array) for array in arrays])(*arrays)
 
 
-@pytest.mark.parametrize("known_size", [True, False])
+@pytest.mark.parametrize("known_size", slow_but(True, of=[True, False]))
 @pytest.mark.parametrize("size", SIZES)
 def test_all_it_does_is_numpys(size, known_size):
     R = RNG.normal(size=(size, size + 5))

@@ -4,8 +4,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from .layered_jacobian import LayeredJacobian
-from .output_curvature import OutputCurvature, combined, cotangents
+from ..jacobian import LayeredJacobian, check_outputs
+from .curvature import OutputCurvature
 from .weight_penalty import WeightPenalty
 
 
@@ -14,10 +14,10 @@ class Linearization(NamedTuple):
 
     outputs: list  # z at w
     output_gradients: list  # dF/dz
-    output_factors: list  # S of output_curvature.py
+    output_factors: list  # S (curvature/curvature.py)
     penalty_gradient: tf.Tensor
     penalty_curvature: tf.Tensor
-    layers: Callable  # of a chunk's number, to what the layers keep of it (layered_jacobian.py)
+    layers: Callable  # of a chunk's number, to what the layers keep of it (jacobian/)
     gradient: tf.Tensor = None  # g, (weights,)
     system: tf.Tensor = None  # what the linear solver keeps of J
 
@@ -31,14 +31,14 @@ class Objective:
         weights: The `FlatWeights` that w stands for.
         loss: Function of the network's outputs to the scalar Keras loss F of the whole batch,
             regularizers included.
-        forms_of: Function of the structure of the network's outputs to the curvature form of each
-            (output_curvature.py), flattened.
+        families_of: Function of the structure of the network's outputs to the `LossFamily` of each,
+            flattened.
         x: Inputs of the batch.
     """
 
     num_replicas = 1
 
-    def __init__(self, network, weights, loss, forms_of, x):
+    def __init__(self, network, weights, loss, families_of, x):
         inputs = keras.tree.flatten(x)
         if not all(isinstance(leaf, tf.Tensor) for leaf in inputs):
             raise ValueError(
@@ -51,19 +51,9 @@ class Objective:
         self._loss = loss
         self._traced = self._trace()
         self.specs, self._mask_specs = self._traced.structured_outputs
-        if not all(spec.shape[1:].is_fully_defined() for spec in self.specs):
-            raise ValueError(
-                "The shape of each output must be known but for the batch: give the inputs a "
-                "fixed length, and pad and mask what is shorter. "
-                f"Received: output shapes={[tuple(spec.shape) for spec in self.specs]}"
-            )
-        if not all(spec.dtype.is_floating for spec in self.specs):
-            raise ValueError(
-                "Each output must hold floating numbers, to have a derivative: leave others out of "
-                f"the model. Received: output dtypes={[spec.dtype.name for spec in self.specs]}"
-            )
-        forms = forms_of(self._structure)
-        self.curvature = OutputCurvature(forms, lambda z: self._loss(self.structured(z)))
+        check_outputs(self.specs)
+        families = families_of(self._structure)
+        self.curvature = OutputCurvature(families, lambda z: self._loss(self.structured(z)))
         self.penalty = WeightPenalty(weights)
         first = tf.nest.flatten(x)[0]
         self.batch = tf.shape(first)[0]
@@ -92,8 +82,9 @@ class Objective:
             outputs[i]._keras_mask = mask
         return outputs
 
-    def outputs_of_first_example(self, w):
-        return self._traced(w, tf.nest.map_structure(lambda leaf: leaf[:1], self.x))[0]
+    def outputs_of_example(self, w, i):
+        """Its outputs when it is run alone."""
+        return self._traced(w, tf.nest.map_structure(lambda leaf: leaf[i : i + 1], self.x))[0]
 
     def loss(self, w, z):
         """F, with the regularizers at w; no metric notices."""
@@ -101,6 +92,14 @@ class Objective:
         scope = self.weights.scope(w) if self.penalty.regularized else self.weights.scope_of([], [])
         with scope:
             return tf.cast(self._loss(self.structured(z)), w.dtype)
+
+    def has_finite_gradient(self, w, z):
+        """Whether the gradient of the loss at w, whose outputs are z, is finite everywhere."""
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            loss = self.loss(w, z)
+        gradients = tape.gradient(loss, z, unconnected_gradients="zero")
+        return tf.reduce_all(tf.math.is_finite(self.vector_jacobian_product(w, gradients)))
 
     def linearize(self, w):
         """The loss and its curvature in the outputs; the solvers add what they need of J."""
@@ -163,24 +162,24 @@ class Objective:
         (chunks,) = self.over_chunks(lambda i, chunks: (chunks.write(i, of_chunk(i)),), chunks)
         return chunks.concat()
 
-    def rows_times(self, linearization, v):
+    def mv(self, linearization, v):
         """`J v`, (batch * rows,)."""
         values = self.weights.split(v)
 
         def of_chunk(i):
-            return tf.reduce_sum(self.jacobian.product(linearization.layers(i), values), axis=0)
+            return tf.reduce_sum(self.jacobian.mv(linearization.layers(i), values), axis=0)
 
         return self.concatenated(of_chunk, v.dtype, [])
 
-    def transposed_rows(self, w, linearization, alpha):
+    def transpose_mv(self, w, linearization, alpha):
         """`J^T alpha` for one number a row, (batch * rows,)."""
         alpha = tf.reshape(alpha, [-1, self.rows])
         if self.one_chunk:
-            return self.jacobian.combination(linearization.layers(0), alpha)
+            return self.jacobian.transpose_mv(linearization.layers(0), alpha)
         v = [
-            tf.reshape(combined(form, factor, tf.cast(of_output, factor.dtype)), tf.shape(z))
-            for form, factor, of_output, z in zip(
-                self.curvature.forms,
+            tf.reshape(family.mv(factor, tf.cast(of_output, factor.dtype)), tf.shape(z))
+            for family, factor, of_output, z in zip(
+                self.curvature.families,
                 linearization.output_factors,
                 tf.split(alpha, self._sizes, axis=1),
                 linearization.outputs,
@@ -263,9 +262,9 @@ class Objective:
         """`S^T` over all outputs side by side, (examples, rows, outputs)."""
         blocks = []
         before, after = 0, self.rows
-        for form, factor, size in zip(self.curvature.forms, factors, self._sizes, strict=True):
+        for family, factor, size in zip(self.curvature.families, factors, self._sizes, strict=True):
             after -= size
-            rows = cotangents(form, factor)
+            rows = family.cotangents(factor)
             blocks.append(tf.pad(rows, [[0, 0], [0, 0], [before, after]]))
             before += size
         return tf.concat(blocks, axis=1)

@@ -3,8 +3,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from .blocks import make_block
 from .layer_calls import Recorder, find_usages
-from .layer_units import make_unit
+from .network_as_function import check_derivatives_reach_weights, check_draws_nothing
 
 
 class Run(NamedTuple):
@@ -17,7 +18,7 @@ class LayeredJacobian:
     """The Jacobian of a network as a sum over its layers, without ever being written out.
 
     One forward and one backward pass over the whole batch give what every layer was fed and how
-    the rows depend on what it returned; the units of layer_units.py do the rest.
+    the rows depend on what it returned; the blocks do the rest.
 
     Args:
         network: Keras model.
@@ -31,11 +32,13 @@ class LayeredJacobian:
         self.weights = weights
         self.rows = rows
         usages, recorder = find_usages(network, weights, x)
-        self.units = [make_unit(usage, recorder, rows) for usage in usages]
-        # Of one inner product, and of what a backward pass and the units keep of one row.
-        self.product_cost = sum(unit.product_cost for unit in self.units)
-        self.numbers_a_row = 2 * recorder.numbers_an_example() + sum(
-            unit.numbers_a_row for unit in self.units
+        check_draws_nothing(recorder)
+        check_derivatives_reach_weights(recorder)
+        self.blocks = [make_block(usage, recorder, rows) for usage in usages]
+        # Of one inner product, and of what a backward pass and the blocks keep of one row.
+        self.product_cost = sum(block.product_cost for block in self.blocks)
+        self.floats_per_row = 2 * recorder.floats_per_example() + sum(
+            block.floats_per_row for block in self.blocks
         )
 
     def run(self, w, x):
@@ -52,16 +55,16 @@ class LayeredJacobian:
         return Run(outputs, recorder, tape)
 
     def data(self, run, cotangents):
-        """What each unit keeps of some examples, as a list of tuples of tensors.
+        """What each block keeps of some examples, as a list of tuples of tensors.
 
         Args:
             run: What `run` returned.
             cotangents: (examples, rows, outputs), the combinations of outputs.
         """
-        calls = [[run.recorder.calls[i] for i in unit.calls] for unit in self.units]
+        calls = [[run.recorder.calls[i] for i in block.calls] for block in self.blocks]
         targets = [
-            [unit.deltas_of(call) for call in own]
-            for unit, own in zip(self.units, calls, strict=True)
+            [block.deltas_of(call) for call in own]
+            for block, own in zip(self.blocks, calls, strict=True)
         ]
         sizes = [z.shape[1:].num_elements() for z in run.outputs]
         by_output = tf.split(tf.reshape(cotangents, [-1, sum(sizes)]), sizes, axis=1)
@@ -70,19 +73,21 @@ class LayeredJacobian:
             for part, z in zip(by_output, run.outputs, strict=True)
         ]
         deltas = run.tape.gradient(run.outputs, targets, z_bars, unconnected_gradients="zero")
+        # What a gather along the batch took has a sparse gradient.
+        deltas = tf.nest.map_structure(tf.convert_to_tensor, deltas)
         return [
-            unit.data(own, of_unit, self._own(unit, run.recorder.values))
-            for unit, own, of_unit in zip(self.units, calls, deltas, strict=True)
+            block.data(own, of_block, self._own(block, run.recorder.values))
+            for block, own, of_block in zip(self.blocks, calls, deltas, strict=True)
         ]
 
-    def combination(self, data, alpha):
-        """`J^T alpha` of these rows, (weights,).
+    def transpose_mv(self, data, alpha):
+        """`J^T alpha`, (weights,).
 
         Args:
             data: Of some examples.
             alpha: (examples, rows).
         """
-        sums = self._by_variable(lambda unit, own: unit.combination(own, alpha), data)
+        sums = self._by_variable(lambda block, own: block.transpose_mv(own, alpha), data)
         parts = [
             tf.reshape(sums[i], [-1]) if i in sums else tf.zeros([size], self.weights.dtype)
             for i, size in enumerate(self.weights.sizes)
@@ -91,7 +96,7 @@ class LayeredJacobian:
 
     def columns(self, data):
         """The columns of J written out over these rows, (weights, rows)."""
-        columns = self._by_variable(lambda unit, own: unit.columns(own), data)
+        columns = self._by_variable(lambda block, own: block.columns(own), data)
         count = tf.shape(next(iter(columns.values())))[1]
         parts = [
             columns[i] if i in columns else tf.zeros([size, count], self.weights.dtype)
@@ -101,7 +106,7 @@ class LayeredJacobian:
 
     def squares(self, data):
         """Sum of squares over these rows of each variable's columns, (variables,)."""
-        sums = self._by_variable(lambda unit, own: unit.squares(own), data)
+        sums = self._by_variable(lambda block, own: block.squares(own), data)
         nothing = tf.zeros([], self.weights.dtype)
         return tf.stack([sums.get(i, nothing) for i in range(len(self.weights.variables))])
 
@@ -115,9 +120,9 @@ class LayeredJacobian:
             groups: Number of sums to make: 1, or the number of variables for one each.
         """
         sums = {}
-        for unit, own, other in zip(self.units, data, others, strict=True):
-            factors_of_unit = [factors[i] for i in unit.variables]
-            for i, K in zip(unit.variables, unit.gram(own, other, factors_of_unit), strict=True):
+        for block, own, other in zip(self.blocks, data, others, strict=True):
+            factors_of_block = [factors[i] for i in block.variables]
+            for i, K in zip(block.variables, block.gram(own, other, factors_of_block), strict=True):
                 sums[i % groups] = sums.get(i % groups, 0.0) + K
         nothing = tf.zeros_like(next(iter(sums.values())))
         return tf.stack([sums.get(group, nothing) for group in range(groups)])
@@ -131,19 +136,19 @@ class LayeredJacobian:
 
         return tf.nest.map_structure(part, data)
 
-    def product(self, data, values):
+    def mv(self, data, values):
         """`J_v value_v` for each variable v, (variables, rows)."""
         products = self._by_variable(
-            lambda unit, own: unit.product(own, self._own(unit, values)), data
+            lambda block, own: block.mv(own, self._own(block, values)), data
         )
         nothing = tf.zeros_like(next(iter(products.values())))
         return tf.stack([products.get(i, nothing) for i in range(len(self.weights.variables))])
 
     def _by_variable(self, compute, data):
         results = {}
-        for unit, own in zip(self.units, data, strict=True):
-            results.update(zip(unit.variables, compute(unit, own), strict=True))
+        for block, own in zip(self.blocks, data, strict=True):
+            results.update(zip(block.variables, compute(block, own), strict=True))
         return results
 
-    def _own(self, unit, values):
-        return [values[i] for i in unit.variables]
+    def _own(self, block, values):
+        return [values[i] for i in block.variables]

@@ -2,7 +2,7 @@
 
 Inside one call the weights meet nothing but the call's own inputs. So its part of a row of the
 Jacobian needs no more than these inputs and the derivative of the row in the call's outputs, and
-the whole Jacobian falls apart into one small problem a layer (layer_units.py).
+the whole Jacobian falls apart into one small problem a layer (blocks/).
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from ..._layers_inside import layers_of
+from ...._layers_inside import layers_of
 
 # A batch size that no other axis has by accident: it tells the tensors that hold a batch.
 _BATCH = 1021
@@ -45,7 +45,7 @@ class Recorder:
         with self._watched_layers(), self.weights.scope_of(everything, self.values):
             return self.network(x, training=False)
 
-    def numbers_an_example(self):
+    def floats_per_example(self):
         """That a forward pass makes, inside loops aside."""
         tensors = [t for operation in self.graph.get_operations() for t in operation.outputs]
         return sum((t.shape[1:].num_elements() or 0) for t in tensors if holds_batch(t))
@@ -160,6 +160,11 @@ def holds_batch(tensor):
 
 def tensors_of(arguments):
     return [leaf for leaf in tf.nest.flatten(arguments) if tf.is_tensor(leaf)]
+
+
+def first_argument(call):
+    args, kwargs = call.arguments
+    return args[0] if args else next(iter(kwargs.values()))
 
 
 def _own(tensor):

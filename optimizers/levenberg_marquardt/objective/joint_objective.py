@@ -13,15 +13,15 @@ class JointObjective(Objective):
     the weights and the masks.
     """
 
-    def __init__(self, replicas, network, weights, loss, forms_of, x):
+    def __init__(self, replicas, network, weights, loss, families_of, x):
         self.num_replicas = replicas.num_replicas
         self._replicas = replicas
         self._examples = row_count(x)
         self._parts = []
         for device, share in zip(replicas.devices, replicas.shares(x), strict=True):
             with tf.device(device):
-                self._parts.append(Objective(network, weights, loss, forms_of, share))
-        super().__init__(network, weights, loss, forms_of, x)
+                self._parts.append(Objective(network, weights, loss, families_of, share))
+        super().__init__(network, weights, loss, families_of, x)
 
     def divide(self, rows_at_a_time):
         super().divide(rows_at_a_time)

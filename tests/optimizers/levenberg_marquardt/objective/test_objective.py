@@ -21,7 +21,7 @@ def near(w, objective, solver):
 
 
 @pytest.mark.parametrize("weighted", slow_but(True, of=[False, True]))
-@pytest.mark.parametrize("name", slow_but("mse", "masked classes", "two outputs", of=CASES))
+@pytest.mark.parametrize("name", slow_but("mse", "masked classes", of=CASES))
 def test_linearization_is_the_dense_one(name, weighted, float64):
     steps = (4,) if name.startswith("masked") else ()
     weight = RNG.uniform(0, 2, (BATCH, *steps)) if weighted else None
@@ -77,7 +77,9 @@ def gauss_newton(J, network, x, keras_loss, weights):
     return A + np.diag(np.concatenate(diagonal))
 
 
-@pytest.mark.parametrize(("name", "rows"), [("mse", 1), ("mse", 7), ("two outputs", 7)])
+@pytest.mark.parametrize(
+    ("name", "rows"), slow_but(("two outputs", 7), of=[("mse", 1), ("mse", 7), ("two outputs", 7)])
+)
 def test_chunks_add_up(name, rows, float64):
     weight = None if name.startswith("masked") else RNG.uniform(0, 2, BATCH)
     # The data are drawn anew for each, from the same state.

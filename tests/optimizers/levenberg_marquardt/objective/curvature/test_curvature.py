@@ -5,15 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerazoo.optimizers.levenberg_marquardt.output_curvature import (
-    BERNOULLI,
-    DENSE,
-    MULTINOMIAL,
-    OutputCurvature,
-    cotangents,
-    curvature_form,
-    residuals,
-)
+from kerazoo.losses import Cauchy, SoftL1, Tukey
+from kerazoo.optimizers.levenberg_marquardt.objective.curvature import OutputCurvature, family_of
+from kerazoo.optimizers.levenberg_marquardt.objective.curvature.bernoulli import Bernoulli
+from kerazoo.optimizers.levenberg_marquardt.objective.curvature.dense import Dense
+from kerazoo.optimizers.levenberg_marquardt.objective.curvature.multinomial import Multinomial
 
 RNG = np.random.default_rng(3)
 BATCH, TIME, CLASSES = 4, 3, 3
@@ -70,6 +66,9 @@ CASES = {
     "cosine": (lambda: losses.CosineSimilarity(), real, real),
     "own": (lambda: Quartic(), real, real),
     "function": (lambda: log_of_mean, real, real),
+    "soft_l1": (lambda: SoftL1(0.7), real, real),
+    "cauchy": (lambda: Cauchy(0.7), real, real),
+    "tukey": (lambda: Tukey(2.0), real, real),
     "sum": (lambda: losses.MeanSquaredError(reduction="sum"), real, real),
     "weighted mean": (
         lambda: losses.MeanSquaredError(reduction="mean_with_sample_weight"),
@@ -126,24 +125,34 @@ def test_gradient_and_curvature(name, shape, weighted, float64):
             tensor._keras_mask = tf.constant(mask)
         return tensor
 
-    form = curvature_form(loss)
-    curvature = OutputCurvature([form], value)
+    family = family_of(loss)
+    curvature = OutputCurvature([family], value)
     (gradient,), (factor,) = curvature([masked(z)])
     expected = differences(lambda v: value([masked(v)]).numpy(), z, 1e-6)
     np.testing.assert_allclose(gradient.numpy().reshape(-1), expected, atol=1e-8)
 
-    S_t = cotangents(form, factor).numpy()
+    S_t = family.cotangents(factor).numpy()
     H = np.einsum("nri,nrj->nij", S_t, S_t)
-    expected = dense_blocks(value, masked, z, form)
+    expected = dense_blocks(value, masked, z, family)
     np.testing.assert_allclose(H, expected, atol=1e-7)
+    # What the solvers in the space of the residuals ask for: g = S r + rest, and S v.
+    r, (rest,) = curvature.residuals_and_rests([gradient], [factor])
+    np.testing.assert_allclose(
+        np.einsum("nri,nr->ni", S_t, r) + np.reshape(rest, [BATCH, -1]),
+        gradient.numpy().reshape(BATCH, -1),
+        atol=1e-12,
+    )
+    v = RNG.normal(size=r.shape)
+    expected = np.einsum("nri,nr->ni", S_t, v)
+    np.testing.assert_allclose(family.mv(factor, tf.constant(v)), expected, atol=1e-12)
     if curvature.quadratic:
-        r = residuals([gradient], [factor]).numpy()
+        r = curvature.residuals([gradient], [factor]).numpy()
         np.testing.assert_allclose(
             np.einsum("nri,nr->ni", S_t, r), gradient.numpy().reshape(BATCH, -1), atol=1e-15
         )
 
 
-def dense_blocks(value, masked, z, form):
+def dense_blocks(value, masked, z, family):
     """Each example's block of the Hessian, by differences of the differentiated loss."""
 
     def gradient(v):
@@ -159,13 +168,13 @@ def dense_blocks(value, masked, z, form):
         for j in set(range(BATCH)) - {i}:
             np.testing.assert_allclose(H[i, :, j], 0, atol=1e-8)
     blocks = np.stack([H[i, :, i] for i in range(BATCH)])
-    if form in (BERNOULLI, MULTINOMIAL):
+    if isinstance(family, Bernoulli | Multinomial):
         # The Fisher information: c / (p (1 - p)) or c diag(1 / p). An example's weight c is read
         # off the true Hessian where all labels give the same.
-        level = 0.5 if form == BERNOULLI else 1 / z.shape[-1]
+        level = 0.5 if isinstance(family, Bernoulli) else 1 / z.shape[-1]
         H = differences(gradient, np.full_like(z, level), 1e-6).reshape(BATCH, size, BATCH, size)
         at_level = np.stack([H[i, :, i] for i in range(BATCH)])
-        if form == BERNOULLI:
+        if isinstance(family, Bernoulli):
             c = np.einsum("nii->ni", at_level) / 4
             p = z.reshape(BATCH, -1)
             return c[:, :, None] * np.eye(size) / (p * (1 - p))[:, :, None]
@@ -193,9 +202,9 @@ def test_probabilities_and_logits_have_the_same_curvature(kind, weighted, float6
 
     def block(from_logits, z):
         loss = make(from_logits=from_logits)
-        form = curvature_form(loss)
-        _, (factor,) = OutputCurvature([form], keras_loss(loss, y, weight))([tf.constant(z)])
-        S_t = cotangents(form, factor).numpy()
+        family = family_of(loss)
+        _, (factor,) = OutputCurvature([family], keras_loss(loss, y, weight))([tf.constant(z)])
+        S_t = family.cotangents(factor).numpy()
         return np.einsum("nri,nrj->nij", S_t, S_t)
 
     through = np.einsum("nai,nij,nbj->nab", J, block(False, p), J)
@@ -210,12 +219,12 @@ def test_two_outputs_do_not_disturb_each_other(float64):
     def both(outputs):
         return 0.3 * mse(y, outputs[0]) + 2 * sparse(labelled, outputs[1])
 
-    forms = [curvature_form(mse), curvature_form(sparse)]
-    gradients, factors = OutputCurvature(forms, both)([tf.constant(z), tf.constant(logits)])
+    families = [family_of(mse), family_of(sparse)]
+    gradients, factors = OutputCurvature(families, both)([tf.constant(z), tf.constant(logits)])
     for i, (share, loss, target, output) in enumerate(
         [(0.3, mse, y, z), (2, sparse, labelled, logits)]
     ):
-        alone = OutputCurvature([forms[i]], lambda v, f=loss, t=target: f(t, v[0]))
+        alone = OutputCurvature([families[i]], lambda v, f=loss, t=target: f(t, v[0]))
         (gradient,), (factor,) = alone([tf.constant(output)])
         np.testing.assert_allclose(gradients[i], share * gradient, atol=1e-15)
         np.testing.assert_allclose(factors[i], np.sqrt(share) * factor, atol=1e-15)
@@ -224,8 +233,9 @@ def test_two_outputs_do_not_disturb_each_other(float64):
 @pytest.mark.parametrize("loss", ["mae", "mape", "hinge", losses.CategoricalHinge()])
 def test_losses_without_curvature_are_refused(loss):
     with pytest.raises(ValueError, match="`loss` must be smooth"):
-        curvature_form(loss)
+        family_of(loss)
 
 
 def test_a_subclass_is_not_taken_for_its_parent():
-    assert curvature_form(type("Own", (losses.MeanSquaredError,), {})()) == DENSE
+    own = type("Own", (losses.MeanSquaredError,), {})()
+    assert isinstance(family_of(own), Dense)

@@ -8,7 +8,7 @@ from keras import ops
 from speed import slow_but
 
 from kerazoo.optimizers.levenberg_marquardt.flat_weights import FlatWeights
-from kerazoo.optimizers.levenberg_marquardt.layered_jacobian import LayeredJacobian
+from kerazoo.optimizers.levenberg_marquardt.jacobian import LayeredJacobian
 
 layers = keras.layers
 EXAMPLES = 4
@@ -283,8 +283,8 @@ def test_what_the_layers_say(name, float64):
                 1,
             ),
             "squares": jacobian.squares(data),
-            "product": jacobian.product(data, constants),
-            "combination": jacobian.combination(data, tf.constant(alpha)),
+            "mv": jacobian.mv(data, constants),
+            "transpose_mv": jacobian.transpose_mv(data, tf.constant(alpha)),
         }
 
     found = run(weights.vector())
@@ -298,8 +298,8 @@ def test_what_the_layers_say(name, float64):
         "apart": grams,
         "part": grams.sum(axis=0, keepdims=True)[:, 2:, 2:6],
         "squares": [np.sum(B**2) for B in blocks],
-        "product": products,
-        "combination": J.T @ alpha.ravel(),
+        "mv": products,
+        "transpose_mv": J.T @ alpha.ravel(),
     }
     for what, value in expected.items():
         np.testing.assert_allclose(found[what], value, rtol=1e-10, atol=1e-12, err_msg=what)
@@ -307,19 +307,19 @@ def test_what_the_layers_say(name, float64):
 
 def kinds(name):
     network, weights, x, _ = in_float64(name)
-    return [type(unit).__name__ for unit in LayeredJacobian(network, weights, x, rows=1).units]
+    return [type(block).__name__ for block in LayeredJacobian(network, weights, x, rows=1).blocks]
 
 
 def test_which_layers_are_never_written_out(float64):
     assert kinds("mlp") == ["OuterProducts"] * 2
     assert kinds("composite") == ["OuterProducts"] * 5
-    assert kinds("embedding")[0] == "Lookup"
+    assert kinds("embedding")[0] == "Embedding"
     # Sums over positions cost less than their products for wide layers alone.
-    assert kinds("wide and short") == ["WrittenOut", "OuterProducts", "OuterProducts"]
-    assert kinds("nearly linear forms") == ["Backward"] * 2 + ["OuterProducts"]
+    assert kinds("wide and short") == ["Explicit", "OuterProducts", "OuterProducts"]
+    assert kinds("nearly linear forms") == ["Fallback"] * 2 + ["OuterProducts"]
     # Used outside of the layer, a kernel is not the layer's alone; its bias is.
-    assert kinds("tied") == ["Backward", "OuterProducts"]
-    assert kinds("physics")[0] == "Backward"
+    assert kinds("tied") == ["Fallback", "OuterProducts"]
+    assert kinds("physics")[0] == "Fallback"
 
 
 def test_numbers_that_a_row_keeps(float64):
@@ -327,7 +327,7 @@ def test_numbers_that_a_row_keeps(float64):
     network, weights, x, _ = in_float64("mlp")
     jacobian = LayeredJacobian(network, weights, x, rows=1)
     assert jacobian.product_cost == (4 + 5) + (5 + 3)
-    assert 17 + 2 * (5 + 5 + 3) <= jacobian.numbers_a_row < 17 + 2 * 50
+    assert 17 + 2 * (5 + 5 + 3) <= jacobian.floats_per_row < 17 + 2 * 50
 
 
 def test_nothing_is_left_on_the_layers(float64):

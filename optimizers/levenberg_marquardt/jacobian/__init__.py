@@ -1,0 +1,10 @@
+"""The Jacobian of a network's outputs in its weights: one block for each layer (blocks/).
+
+It knows networks and weights, and neither losses nor the method.
+"""
+
+from .jacobian import LayeredJacobian
+from .network_as_function import check_outputs
+from .rows_at_once import for_each_row
+
+__all__ = ["LayeredJacobian", "check_outputs", "for_each_row"]

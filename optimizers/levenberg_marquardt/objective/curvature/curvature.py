@@ -1,0 +1,122 @@
+"""The loss as a function of the network's outputs: its gradient and its curvature there.
+
+The Hessian of a Keras loss F(z) in the outputs z is a block for each example, and every family of
+losses below writes its block as `S S^T`. With the rows `S^T dz/dw` as Jacobian J, `J^T J` is the
+generalized Gauss-Newton matrix of exactly that loss: reduction, sample weights, class weights,
+masks and loss weights are in S because S comes from differentiating F itself.
+
+| family      | losses                          | block                | S                        |
+|-------------|---------------------------------|----------------------|--------------------------|
+| Quadratic   | mse                             | 2c I                 | sqrt of the diagonal     |
+| Diagonal    | huber, log-cosh, poisson, msle, | diagonal h without   | sqrt(h)                  |
+|             | binary c.-e. of logits,         | negative entries     |                          |
+|             | any with `elementwise = True`   |                      |                          |
+| Bernoulli   | binary c.-e. of probabilities   | c / (p (1 - p))      | sqrt of the diagonal     |
+| Softmax     | categorical c.-e. of logits     | c (diag p - p p^T)   | sqrt(c) (diag q - q q^T) |
+| Multinomial | the same of probabilities       | c diag(1 / p)        | sqrt of the diagonal     |
+| Dense       | any other smooth loss           | the Hessian without  | V sqrt(Lambda)           |
+|             |                                 | negative eigenvalues |                          |
+
+with q = sqrt(p), c an example's weight in F, and c.-e. for cross-entropy. For probabilities the
+block is the Hessian's expectation (the Fisher information), which through a softmax or a sigmoid
+equals the block of the logits; the Hessian at the observed label would be rank one and vanish with
+the error.
+"""
+
+from functools import partial
+
+import tensorflow as tf
+
+from ...jacobian import for_each_row
+
+
+class OutputCurvature:
+    """Gradient and curvature of F(z) for all outputs of a network.
+
+    Args:
+        families: One `LossFamily` an output, in the order of the flattened outputs.
+        loss: Function of the list of outputs, (batch, ...) each, to the scalar F.
+    """
+
+    def __init__(self, families, loss):
+        self.families = families
+        self.loss = loss
+
+    @property
+    def quadratic(self):
+        """Whether F is a sum of squares: `F(z + d) - F(z) = g d + h d^2 / 2` holds exactly."""
+        return all(family.quadratic for family in self.families)
+
+    def __call__(self, z):
+        """The gradients, and for each output what its family keeps of S."""
+        pairs = list(zip(self.families, z, strict=True))
+        reference = with_masks([family.reference(output) for family, output in pairs], z)
+        directions = [family.direction(output) for family, output in pairs]
+        gradients, products = self.hessian_product(z, directions)
+        if all(r is output for r, output in zip(reference, z, strict=True)):
+            at_reference = products
+        else:
+            _, at_reference = self.hessian_product(reference, directions)
+        factors = [
+            family.factor(output, product, partial(self._hessian, z, i))
+            for i, ((family, output), product) in enumerate(zip(pairs, at_reference, strict=True))
+        ]
+        return gradients, factors
+
+    def hessian_product(self, z, directions):
+        """The gradient of F and its Hessian times `directions`."""
+        with tf.GradientTape() as outer:
+            outer.watch(z)
+            with tf.GradientTape() as inner:
+                inner.watch(z)
+                value = self.loss(z)
+            gradients = _dense(inner.gradient(value, z, unconnected_gradients="zero"))
+        products = outer.gradient(gradients, z, directions, unconnected_gradients="zero")
+        return gradients, _dense(products)
+
+    def residuals(self, gradients, factors):
+        """`r = S^-1 g`, (batch, rows), of losses without a rest."""
+        r = [
+            family.residual(g, factor)
+            for family, g, factor in zip(self.families, gradients, factors, strict=True)
+        ]
+        return _side_by_side(r)
+
+    def residuals_and_rests(self, gradients, factors):
+        """`g = S r + rest` of any loss: r, (batch, rows), and the rests, like the outputs."""
+        pairs = [
+            family.residual_and_rest(g, factor)
+            for family, g, factor in zip(self.families, gradients, factors, strict=True)
+        ]
+        return _side_by_side([r for r, _ in pairs]), [rest for _, rest in pairs]
+
+    def _hessian(self, z, i):
+        """Each example's block of output i, (batch, outputs, outputs)."""
+        size = z[i].shape[1:].num_elements()
+
+        def column(direction):
+            directions = [tf.zeros_like(output) for output in z]
+            directions[i] += tf.reshape(direction, [1, *z[i].shape[1:]])
+            return tf.reshape(self.hessian_product(z, directions)[1][i], [-1, size])
+
+        signature = tf.TensorSpec([None, size], z[i].dtype)
+        H = for_each_row(column, tf.eye(size, dtype=z[i].dtype), signature)
+        return tf.transpose(H, [1, 0, 2])
+
+
+def with_masks(values, outputs):
+    """`values` with the masks of `outputs`: the loss reads a mask from the tensor itself."""
+    for value, output in zip(values, outputs, strict=True):
+        mask = getattr(output, "_keras_mask", None)
+        if mask is not None:
+            value._keras_mask = mask
+    return values
+
+
+def _dense(gradients):
+    """Sparse gradients as tensors: a loss may gather outputs."""
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+def _side_by_side(tensors):
+    return tf.concat([tf.reshape(t, [tf.shape(t)[0], -1]) for t in tensors], axis=1)
