@@ -10,6 +10,7 @@ import math
 import numbers
 import operator
 import os
+import sys
 
 import keras
 import numpy as np
@@ -110,10 +111,28 @@ def file_path(name, value):
     return value
 
 
+def one_dtype(value):
+    """A pandas object as a NumPy array, as floats with NaN where its dtypes are not one of NumPy's.
+
+    Such are frames of several numeric dtypes, and nullable ones. Anything else comes back as it
+    is, and so does text.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, (pandas.DataFrame, pandas.Series)):
+        return value
+    array = np.asarray(value)
+    if array.dtype != object:
+        return array
+    try:
+        return value.to_numpy(dtype="float64", na_value=np.nan)
+    except (TypeError, ValueError):
+        return value
+
+
 def real_array(name, value):
     """`value` as a NumPy array of finite real numbers."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(one_dtype(value))
     except (TypeError, ValueError):  # such as rows of unequal length
         array = np.asarray(None)
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():

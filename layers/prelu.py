@@ -143,7 +143,8 @@ def _initializer(value):
     if value is None or isinstance(value, (bool, np.bool_)):
         raise wrong(name, "a finite number or an initializer", value)
     if isinstance(value, numbers.Real):
-        return keras.initializers.Constant(number(name, value))
+        # Of a Python float Keras 3.15 makes a float32 first.
+        return keras.initializers.Constant(np.float64(number(name, value)))
     return keras_object(name, value)
 
 

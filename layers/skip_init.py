@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 
 from .._arguments import number
 
@@ -46,7 +47,8 @@ class SkipInit(keras.layers.Layer):
         self.alpha = self.add_weight(
             name="alpha",
             shape=(),
-            initializer=keras.initializers.Constant(self.initial_value),
+            # Of a Python float Keras 3.15 makes a float32 first.
+            initializer=keras.initializers.Constant(np.float64(self.initial_value)),
         )
 
     def call(self, inputs):

@@ -2,7 +2,7 @@
 
 from .._backend import ON_TENSORFLOW, without_tensorflow
 from . import forecasting, reinforcement_learning
-from .forecasting import pack_series
+from .forecasting import PackedSeries, pack_series
 from .maxout_network import MaxoutNetwork
 from .prelu_network import PReLUNetwork
 from .reinforcement_learning import discounted_returns, generalized_advantage, n_step_returns
@@ -10,8 +10,8 @@ from .residual_network import ResidualNetwork
 from .seed_report import SeedReport, seed_report
 
 if ON_TENSORFLOW:
-    from .forecasting import StatefulLSTMForecaster
-    from .least_squares import LeastSquares
+    from .forecasting import ForecasterState, StatefulLSTMForecaster
+    from .least_squares import Bands, CurveFit, LeastSquares, fit_curve
     from .reinforcement_learning import (
         ActorCritic,
         RecurrentQNetwork,
@@ -22,15 +22,20 @@ if ON_TENSORFLOW:
 
 __all__ = [
     "ActorCritic",
+    "Bands",
+    "CurveFit",
+    "ForecasterState",
     "LeastSquares",
     "MaxoutNetwork",
     "PReLUNetwork",
+    "PackedSeries",
     "RecurrentQNetwork",
     "ResidualNetwork",
     "SeedReport",
     "StatefulLSTMForecaster",
     "TargetNetwork",
     "discounted_returns",
+    "fit_curve",
     "forecasting",
     "generalized_advantage",
     "hard_update",

@@ -13,6 +13,7 @@ from .._arguments import (
     positive_integer,
     wrong,
 )
+from ._student_t import student_quantile
 
 
 class SeedReport:
@@ -60,7 +61,7 @@ class SeedReport:
         if n < 2:
             return mean, -math.inf, math.inf
         error = differences.std(ddof=1) / math.sqrt(n)
-        reach = float(_student_quantile((1 + confidence) / 2, n - 1) * error)
+        reach = float(student_quantile((1 + confidence) / 2, n - 1) * error)
         return mean, mean - reach, mean + reach
 
     def table(self):
@@ -158,19 +159,3 @@ def _scores(name, values, seeds):
             f"Received: {in_words(values)} for {name!r} and {len(seeds)} seeds"
         )
     return values
-
-
-def _student_quantile(p, degrees):
-    """The value below which Student's t stays with probability p > 0.5, by bisection."""
-    # Substituting t = sqrt(degrees) tan(a) makes the density cos(a)**(degrees - 1).
-    a, weights = np.polynomial.legendre.leggauss(200)
-
-    def inside(angle):
-        return angle / 2 * np.sum(weights * np.cos(angle / 2 * (1 + a)) ** (degrees - 1))
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = 0.5 + inside(middle) / inside(math.pi / 2) / 2
-        low, high = (middle, high) if below < p else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)

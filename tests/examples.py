@@ -35,6 +35,14 @@ def network():
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
 
+def line(x, a, b):
+    return a + b * x
+
+
+def curve_fit():
+    return models.fit_curve(line, np.arange(4.0), np.array([0.0, 1.1, 1.9, 3.0]), [0.0, 0.0])
+
+
 def backtest():
     return forecasting.Backtest(np.arange(20.0), [10, 12], 3, 1, {"forecaster": np.ones((2, 3, 1))})
 
@@ -48,7 +56,9 @@ RNG = np.random.default_rng(0)
 SIZES = {"action": 2, "advantage": 1}
 
 EXAMPLES = {
+    forecasting.ConformalIntervals: Plain(lambda: forecasting.ConformalIntervals(0.9)),
     forecasting.LinearAutoregression: Plain(lambda: forecasting.LinearAutoregression(2)),
+    forecasting.PackedSeries: Plain(lambda: models.pack_series(np.arange(9.0), 1, 4)),
     forecasting.SeasonalNaive: Plain(lambda: forecasting.SeasonalNaive(2)),
     initializers.ActivationNormal: Plain(lambda: initializers.ActivationNormal("prelu", 0.1)),
     initializers.ChronoBias: Plain(lambda: initializers.ChronoBias(60)),
@@ -76,6 +86,11 @@ EXAMPLES = {
         RNG.uniform(1, 2, size=(3, 4, 3)),
         RNG.normal(size=(3, 4, 4)),
     ),
+    losses.Cauchy: Loss(
+        lambda **kw: losses.Cauchy(0.5, **kw),
+        RNG.normal(size=(3, 4, 2)),
+        RNG.normal(size=(3, 4, 2)),
+    ),
     losses.PackedTargetsLoss: Loss(
         lambda **kw: losses.PackedTargetsLoss(weighted_squares, SIZES, **kw),
         RNG.uniform(1, 2, size=(3, 4, 3)),
@@ -86,7 +101,18 @@ EXAMPLES = {
         RNG.integers(2, size=(3, 4, 2)),
         RNG.uniform(0.05, 0.95, size=(3, 4, 2)),
     ),
+    losses.SoftL1: Loss(
+        lambda **kw: losses.SoftL1(0.5, **kw),
+        RNG.normal(size=(3, 4, 2)),
+        RNG.normal(size=(3, 4, 2)),
+    ),
+    losses.Tukey: Loss(
+        lambda **kw: losses.Tukey(1.5, **kw),
+        RNG.normal(size=(3, 4, 2)),
+        RNG.normal(size=(3, 4, 2)),
+    ),
     losses.UnpackedMetric: Plain(lambda: losses.UnpackedMetric("mse", SIZES, target="action")),
+    optimizers.Box: Plain(lambda: optimizers.Box(0.0, [1.0, np.inf])),
     models.MaxoutNetwork: Plain(lambda: models.MaxoutNetwork((4, 4, 1), 3, (2, 3), (4,))),
     models.PReLUNetwork: Plain(lambda: models.PReLUNetwork((4, 4, 1), 3, (2, 3))),
     models.SeedReport: Plain(lambda: models.SeedReport([0, 1], {"a": [0.1, 0.3]})),
@@ -96,13 +122,19 @@ EXAMPLES = {
 if backends.ON_TENSORFLOW:
     EXAMPLES |= {
         forecasting.Backtest: Plain(backtest),
+        forecasting.ForecasterState: Plain(
+            lambda: forecasting.ForecasterState(*[np.zeros((1, 1))] * 8, single=True)
+        ),
         models.StatefulLSTMForecaster: Plain(lambda: models.StatefulLSTMForecaster(units=(3, 2))),
         models.ActorCritic: Plain(lambda: models.ActorCritic(3, {"low": [0.0], "high": [1.0]})),
         models.RecurrentQNetwork: Plain(
             lambda: models.RecurrentQNetwork(3, 2, units=4, memory=False)
         ),
         models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
+        models.Bands: Plain(lambda: curve_fit().bands(np.ones(1))),
+        models.CurveFit: Plain(curve_fit),
         models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
+        optimizers.Covariance: Plain(lambda: curve_fit().covariance),
         optimizers.LeastSquaresProblem: Plain(
             lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))
         ),

@@ -34,9 +34,11 @@ HOOKS = {
     "from_config",
     "get_build_config",
     "get_config",
+    "load_own_variables",
     "make_train_function",
     "reset_state",
     "result",
+    "save_own_variables",
     "test_step",
     "train_step",
     "update_state",
@@ -188,6 +190,25 @@ def least_squares():
 
 
 @functools.cache
+def fitted():
+    """At a minimum for X and Y, which it fits exactly."""
+    exact = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    exact.set_weights([np.zeros((2, 1)), np.ones(1)])
+    model = models.LeastSquares(exact)
+    model.covariance(X, Y)
+    return model
+
+
+@functools.cache
+def curve_fit():
+    return models.fit_curve(straight, np.arange(4.0), np.array([0.0, 1.1, 1.9, 3.0]), [0.0, 0.0])
+
+
+def straight(x, a, b):
+    return a + b * x
+
+
+@functools.cache
 def problem():
     return optimizers.LeastSquaresProblem(network(), X, Y)
 
@@ -207,7 +228,13 @@ def state():
 
 @functools.cache
 def backtest():
-    return forecasting.Backtest(SERIES, [10], 3, 1, {"forecaster": np.ones((1, 3, 1))})
+    origins = [10, 11, 12, 13]
+    return forecasting.Backtest(SERIES, origins, 3, 1, {"forecaster": np.ones((4, 3, 1))})
+
+
+@functools.cache
+def conformal():
+    return forecasting.ConformalIntervals().fit(np.ones((9, 2)), np.zeros((9, 2)), np.ones(9))
 
 
 @functools.cache
@@ -269,7 +296,7 @@ NO_SERIES = (
     np.array([np.ones(3), np.ones(2)], dtype=object),
     np.ones((2, 3, 4)),
     np.array([1.0, np.inf, 2.0]),
-    np.array([1.0, np.nan]),
+    np.array([np.nan, np.nan]),
     np.ones(3, "complex64"),
 )
 NO_NAME = (1, object(), [], True)
@@ -305,6 +332,13 @@ TARGETS = {
     "class_weight": Other((NO_WORD, 1, [1.0], {0: NO_WORD}, {0: -1.0}, {0: np.nan})),
 }
 LOSS = Other((1, object(), NO_WORD))
+STATISTICS = {  # of `covariance` and `standard_errors`
+    "x": Other((*NO_ARRAY, X[:5], np.full((6, 2), np.nan)), right=X),
+    "y": Other((None, NO_WORD, object(), np.ones((6, 2)), np.ones(5), np.full(6, np.nan)), right=Y),
+    "sample_weight": Other((NO_WORD, -np.ones(6), np.ones(5), np.ones((6, 4)), np.full(6, np.nan))),
+    "absolute_sigma": Boolean(),
+}
+BY_FIT = Unchecked("made by the fit, which checks its own", right=[])
 OPTIMIZER = Other((NO_WORD, 1, object(), keras.optimizers.Adam))
 RETURNS_OF = {
     "rewards": Other((*NO_ARRAY, np.full((4, 2), np.nan)), right=RETURNS),
@@ -340,6 +374,7 @@ OBSERVATIONS = Other((None, NO_WORD, object(), np.ones((1, 3)), np.full((1, 2), 
 TOLERANCE = Number(0, also=("auto",), right=0.5)
 HORIZON = Integer(1, right=2)
 ONE_SERIES = Other(NO_SERIES, right=SERIES)
+NO_PATH = (None, 1, object(), [], "")
 KERAS_ARGUMENT = Unchecked("handed to Keras, whose own errors say what it is")
 TRANSFORM = Choice(("log", "log1p", "sqrt"), also=(None,))
 
@@ -513,6 +548,10 @@ TABLE = {
             "advantage": Other((*NO_ARRAY, [np.nan, 1.0]), right=[1.0, 2.0]),
         },
     ),
+    **{
+        loss.__name__: Target(loss, {"scale": Number(above=0), **LOSS_OF_KERAS})
+        for loss in (losses.Cauchy, losses.SoftL1, losses.Tukey)
+    },
     "PackedTargetsLoss": Target(
         losses.PackedTargetsLoss,
         {
@@ -588,6 +627,26 @@ TABLE = {
         },
         slow=True,
     ),
+    "Bands": Target(models.Bands, dict.fromkeys(models.Bands._fields, BY_FIT)),
+    "CurveFit": Target(
+        lambda **kw: curve_fit(),
+        dict.fromkeys(inspect.signature(models.CurveFit).parameters, BY_FIT),
+    ),
+    "CurveFit.bands": Target(
+        lambda **kw: curve_fit().bands(**kw),
+        {
+            "x": Other((*NO_ARRAY, np.ones((3, 1)), [np.nan]), right=np.ones(3)),
+            "level": Number(above=0, below=1, right=0.5),
+            "sigma": Other((NO_WORD, object(), -1.0, np.ones(2), np.nan), right=2.0),
+        },
+    ),
+    "CurveFit.plot": Target(
+        lambda **kw: curve_fit().plot(**kw), {"path": Other(NO_PATH, right="curve.png")}, slow=True
+    ),
+    "CurveFit.predict": Target(
+        lambda **kw: curve_fit().predict(**kw),
+        {"x": Other((*NO_ARRAY, np.ones((3, 1)), [np.nan]), right=np.ones(3))},
+    ),
     "LeastSquares": Target(models.LeastSquares, {"model": Other(NO_MODEL, right=network)}),
     "LeastSquares.compile": Target(
         lambda **kw: models.LeastSquares(network()).compile(**kw),
@@ -598,6 +657,16 @@ TABLE = {
             "metrics": KERAS_ARGUMENT,
         },
     ),
+    "LeastSquares.covariance": Target(lambda **kw: fitted().covariance(**kw), STATISTICS),
+    "LeastSquares.prediction_bands": Target(
+        lambda **kw: fitted().prediction_bands(**kw),
+        {
+            "x": Other(NO_ARRAY[:-1], right=X),
+            "level": Number(above=0, below=1, right=0.5),
+            "covariance": Other((1, NO_WORD, np.eye(3), object())),
+        },
+    ),
+    "LeastSquares.standard_errors": Target(lambda **kw: fitted().standard_errors(**kw), STATISTICS),
     "LeastSquares.evaluate": Target(
         lambda **kw: least_squares().evaluate(**kw),
         {
@@ -749,30 +818,56 @@ TABLE = {
     "SeedReport.std": Target(
         models.SeedReport([0, 1], {"a": [0.1, 0.3]}).std, {"name": Choice(("a",), right="a")}
     ),
+    "fit_curve": Target(
+        models.fit_curve,
+        {
+            "f": Other((None, NO_WORD, 1, object(), lambda: 1.0), right=lambda: straight),
+            "x": Other((*NO_ARRAY, 1.0, np.ones(3), [np.nan] * 4), right=np.arange(4.0)),
+            "y": Other((*NO_ARRAY, 1.0, np.ones((4, 1)), [np.nan] * 4), right=np.arange(4.0)),
+            "p0": Other(
+                (
+                    None,
+                    NO_WORD,
+                    1.0,
+                    object(),
+                    [],
+                    [1.0],
+                    {},
+                    {"a": 1, "c": 1},
+                    [np.nan, 1],
+                    [[1, 2]],
+                ),
+                right=[1.0, 1.0],
+            ),
+            "sigma": Other((NO_WORD, object(), 0.0, -1.0, np.ones(3), np.eye(4), [np.nan] * 4)),
+            "bounds": Other((NO_WORD, 1, object(), (1,), (1, 0), (np.nan, 2), ([0] * 3, [9] * 3))),
+            "absolute_sigma": Boolean(),
+        },
+    ),
     "StatefulLSTMForecaster": Target(
         models.StatefulLSTMForecaster,
         {
             "units": Integers(1, right=(2,)),
             "num_features": Integer(1),
-            "num_covariates": Integer(0, 0),
             "initial_state": Choice(("zeros", "learned", "noisy")),
-            "distribution": Choice(("point",)),
-            "quantiles": ONLY_NONE,
             "dropout": Number(0, below=1),
-            "scaling": Choice(("series", "global"), also=(None,)),
+            "scaling": Choice(("running", "global", "whole_series"), also=(None,)),
             "transform": TRANSFORM,
             "seasonal_difference": Integer(0),
+            "cell": Choice(("lstm", "gru")),
+            "bias_adjustment": Boolean(),
         },
     ),
     "StatefulLSTMForecaster.backtest": Target(
         lambda **kw: forecaster().backtest(**kw),
         {
-            "series": Other((*NO_SERIES, [SERIES, SERIES]), right=SERIES),
+            "series": ONE_SERIES,
             "horizon": HORIZON,
-            "start": Integer(1, right=18),
+            "start": Other((None, NO_WORD, object(), 0, 1.5, 19, -1, -40, True), right=18),
             "stride": Integer(1),
             "refit": Other((NO_WORD, 1, None, object(), {"series": 1}, {"validation_split": 1})),
-            "season_length": Integer(1),
+            "season_length": Integer(1, also=(None,), right=2),
+            "metrics": Other((NO_WORD, 1, [], {}, object(), [3], lambda a, b, c: 0)),
             "verbose": VERBOSE,
         },
     ),
@@ -789,11 +884,11 @@ TABLE = {
         lambda **kw: forecaster().evaluate(**{"series": SERIES, **kw}),
         {
             "series": Other(NO_SERIES),
-            "covariates": ONLY_NONE,
             "batch_size": COUNT_OR_NONE,
             "verbose": VERBOSE,
             "callbacks": Other(NO_CALLBACKS),
             "return_dict": Boolean(),
+            "validation_horizon": COUNT_OR_NONE,
         },
     ),
     "StatefulLSTMForecaster.fit": Target(
@@ -803,29 +898,21 @@ TABLE = {
             "batch_size": COUNT_OR_NONE,
             "bptt_steps": Integer(1),
             "epochs": Integer(1),
-            "covariates": ONLY_NONE,
             "validation_data": Other(NO_SERIES[1:]),  # None: no validation
             "callbacks": Other(NO_CALLBACKS),
-            "shuffle": Other((NO_WORD, True, np.True_, 1, 0, None, [False])),
+            "shuffle": Boolean(),
             "verbose": VERBOSE,
             "initial_epoch": Integer(0),
             "validation_freq": Other((NO_WORD, 0, 1.5, True, None, [0], [NO_WORD])),
+            "validation_horizon": Integer(1, also=(None,), right=3),
         },
     ),
     "StatefulLSTMForecaster.forecast": Target(
-        lambda **kw: forecaster().forecast(**kw),
-        {
-            "horizon": HORIZON,
-            "context": ONE_SERIES,
-            "covariates": ONLY_NONE,
-            "num_samples": ONLY_NONE,
-            "quantiles": ONLY_NONE,
-            "seed": Integer(also=(None,)),
-        },
+        lambda **kw: forecaster().forecast(**kw), {"horizon": HORIZON, "context": ONE_SERIES}
     ),
     "StatefulLSTMForecaster.predict": Target(
         lambda **kw: forecaster().predict(**kw),
-        {"series": ONE_SERIES, "covariates": ONLY_NONE, "verbose": VERBOSE},
+        {"series": ONE_SERIES, "batch_size": COUNT_OR_NONE, "verbose": VERBOSE},
     ),
     "StatefulLSTMForecaster.step": Target(
         lambda **kw: forecaster().step(**{"x": 1.0, "state": state(), **kw}),
@@ -835,7 +922,8 @@ TABLE = {
         },
     ),
     "StatefulLSTMForecaster.warm_up": Target(
-        lambda **kw: forecaster().warm_up(**kw), {"context": ONE_SERIES}
+        lambda **kw: forecaster().warm_up(**kw),
+        {"context": ONE_SERIES, "state": Other((NO_WORD, 1, (), object()))},
     ),
     "TargetNetwork": Target(
         models.TargetNetwork,
@@ -910,21 +998,83 @@ TABLE = {
             "by_method": Other(
                 (None, NO_WORD, {}, {"a": np.ones(3)}), right={"a": np.ones((1, 3, 1))}
             ),
+            "metrics": Other((NO_WORD, 1, [], {}, object(), [3], lambda a, b, c: 0)),
+            "failures": Other((NO_WORD, 1, [], object())),
         },
     ),
+    "Backtest.conformal": Target(
+        lambda **kw: backtest().conformal(**kw), {"level": Number(above=0, below=1, right=0.5)}
+    ),
+    "Backtest.scale": Target(lambda **kw: backtest().scale(**kw), {"series": Other(NO_ARRAY[1:])}),
     "Backtest.plot": Target(
         lambda **kw: backtest().plot(**kw),
         {
             "path": Other((None, 1, object(), []), right="backtest.png"),
-            "xlabel": Other((None, *NO_NAME)),
+            "xlabel": Other(NO_NAME),
             "ylabel": Other((None, *NO_NAME)),
             "x": Other((NO_WORD, 1, np.ones(3), object())),
+            "series": Other((NO_WORD, 1, object())),
+            "level": Number(above=0, below=1, also=(None,), right=0.5),
         },
         slow=True,
     ),
+    "ConformalIntervals": Target(
+        forecasting.ConformalIntervals,
+        {
+            "level": Number(above=0, below=1, right=0.5),
+            "lowest": Number(also=(None,), right=0),
+        },
+    ),
+    "ConformalIntervals.fit": Target(
+        lambda **kw: forecasting.ConformalIntervals().fit(**kw),
+        {
+            "y_true": Other((*NO_ARRAY, [1.0], np.ones((9, 3))), right=np.ones((9, 2))),
+            "y_pred": Other((*NO_ARRAY, np.ones((9, 3))), right=np.ones((9, 2))),
+            "scale": Other((NO_WORD, object(), 1.0, np.ones(3), -np.ones(9))),
+        },
+    ),
+    "ConformalIntervals.interval": Target(
+        lambda **kw: conformal().interval(**kw),
+        {
+            "y_pred": Other((*NO_ARRAY, np.ones(3)), right=np.ones(2)),
+            "scale": Other((None, NO_WORD, object(), np.ones(3), -1.0), right=1.0),
+        },
+    ),
+    "ConformalIntervals.coverage": Target(
+        lambda **kw: conformal().coverage(**kw),
+        {
+            "y_true": Other((*NO_ARRAY, np.ones(3), [np.nan] * 2), right=np.ones(2)),
+            "y_pred": Other((*NO_ARRAY, np.ones(3)), right=np.ones(2)),
+            "scale": Other((None, NO_WORD, object(), np.ones(3), -1.0), right=1.0),
+        },
+    ),
+    "ForecasterState": Target(
+        forecasting.ForecasterState,
+        {
+            name: Unchecked("made by `warm_up` and `step`, which check their own", right=[])
+            for name in inspect.signature(forecasting.ForecasterState).parameters
+        },
+    ),
+    "ForecasterState.save": Target(
+        lambda **kw: state().save(**kw), {"path": Other(NO_PATH, right="state.npz")}
+    ),
+    "ForecasterState.load": Target(
+        forecasting.ForecasterState.load, {"path": Other(NO_PATH, right="state.npz")}
+    ),
+    "PackedSeries": Target(
+        forecasting.PackedSeries,
+        {
+            name: Unchecked("made by `pack_series`, which checks its own", right=[])
+            for name in forecasting.PackedSeries._fields
+        },
+    ),
     "LinearAutoregression": Target(
         forecasting.LinearAutoregression,
-        {"lags": Integers(1, right=(1, 3)), "transform": TRANSFORM},
+        {
+            "lags": Integers(1, right=(1, 3)),
+            "transform": TRANSFORM,
+            "bias_adjustment": Boolean(right=False),
+        },
     ),
     "LinearAutoregression.fit": Target(
         lambda **kw: forecasting.LinearAutoregression(2).fit(**kw), {"series": ONE_SERIES}
@@ -952,6 +1102,22 @@ TABLE = {
             "y_pred": Other((*NO_ARRAY, np.ones(3), [np.nan, 1.0]), right=[1.0, 2.0]),
         },
     ),
+    "rmsse": Target(
+        forecasting.rmsse,
+        {
+            "y_true": Other((*NO_ARRAY, np.ones(3), [np.nan] * 2, [np.inf, 1.0]), right=[1.0, 2.0]),
+            "y_pred": Other((*NO_ARRAY, np.ones(3), [np.nan, 1.0]), right=[1.0, 2.0]),
+            "y_train": Other((*NO_ARRAY, [1.0], [1.0, 1.0], [np.inf, 1.0]), right=SERIES),
+            "season_length": Integer(1),
+        },
+    ),
+    "smape": Target(
+        forecasting.smape,
+        {
+            "y_true": Other((*NO_ARRAY, [np.nan] * 2, [np.inf, 1.0]), right=[1.0, 2.0]),
+            "y_pred": Other((*NO_ARRAY, np.ones(3), [np.nan, 1.0]), right=[1.0, 2.0]),
+        },
+    ),
     "pack_series": Target(
         models.pack_series,
         {
@@ -961,6 +1127,26 @@ TABLE = {
         },
     ),
     # optimizers
+    "Box": Target(
+        optimizers.Box,
+        {
+            "lower": Other((NO_WORD, None, np.nan, object(), [[1], [1, 2]], True, np.inf)),
+            "upper": Other((NO_WORD, None, np.nan, object(), [[1], [1, 2]], True, -np.inf)),
+        },
+    ),
+    "Covariance": Target(
+        lambda **kw: curve_fit().covariance,
+        dict.fromkeys(inspect.signature(optimizers.Covariance).parameters, BY_FIT),
+    ),
+    "Covariance.standard_deviations": Target(
+        lambda **kw: curve_fit().covariance.standard_deviations(**kw),
+        {
+            "gradients": Other(
+                (*NO_ARRAY, 1.0, np.ones(2), np.ones((1, 3)), np.full((1, 2), np.nan)),
+                right=np.ones((1, 2)),
+            )
+        },
+    ),
     "LeastSquaresProblem": Target(
         optimizers.LeastSquaresProblem,
         {
@@ -984,6 +1170,10 @@ TABLE = {
         )
         for method, name in (("assign", "values"), ("flat_residuals", "v"), ("flat_jacobian", "v"))
     },
+    "LeastSquaresProblem.covariance": Target(
+        lambda **kw: optimizers.LeastSquaresProblem(fitted().model, X, Y).covariance(**kw),
+        {"absolute_sigma": Boolean()},
+    ),
     "LeastSquaresProblem.residuals": Target(
         lambda variables: problem().residuals(*variables),
         {

@@ -14,6 +14,7 @@ BACKEND = backends.BACKEND
 NEED_TENSORFLOW = {
     "kerazoo.models": {
         "ActorCritic",
+        "ForecasterState",
         "LeastSquares",
         "RecurrentQNetwork",
         "StatefulLSTMForecaster",
@@ -21,7 +22,7 @@ NEED_TENSORFLOW = {
         "hard_update",
         "soft_update",
     },
-    "kerazoo.models.forecasting": {"Backtest", "StatefulLSTMForecaster"},
+    "kerazoo.models.forecasting": {"Backtest", "ForecasterState", "StatefulLSTMForecaster"},
     "kerazoo.optimizers": {"LeastSquaresProblem", "LevenbergMarquardt"},
 }
 
@@ -57,4 +58,11 @@ def test_a_public_object_is_hinted_at_from_the_root():
 
 def test_public_objects_are_found():
     names = {name.rsplit(".", 1)[1] for name in checks.public_objects()}
-    assert {"PReLU", "A2CActorLoss", "lsuv", "pack_series"} <= names
+    assert {
+        "PReLU",
+        "A2CActorLoss",
+        "lsuv",
+        "pack_series",
+        "PackedSeries",
+        "ConformalIntervals",
+    } <= names

@@ -59,6 +59,12 @@ forecaster.compile("adam")
 forecaster.fit(wave, bptt_steps=16, epochs=2, verbose=0)
 forecaster.save("forecaster.keras")
 np.savez("forecaster.npz", x=wave, outputs=forecaster.forecast(5, wave))
+forecaster = models.StatefulLSTMForecaster(units=(4, 3), seasonal_difference=2, transform="log1p")
+forecaster.compile("adam")
+forecaster.fit([wave + 2, wave[:30] + 3], bptt_steps=16, epochs=2, verbose=0)
+forecaster.save("default_forecaster.keras")
+outputs, predicted = forecaster.forecast(5, wave + 2), forecaster.predict(wave + 2)
+np.savez("default_forecaster.npz", x=wave + 2, outputs=outputs, predicted=predicted)
 
 plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "tanh"), keras.layers.Dense(1)])
 x = np.random.default_rng(0).normal(size=(20, 3))
@@ -108,6 +114,21 @@ def test_layers_initializers_and_losses(folder):
 def test_forecaster(folder):
     model, old = load(folder, "forecaster")
     np.testing.assert_allclose(model.forecast(5, old["x"]), old["outputs"], rtol=1e-6)
+
+
+def test_forecaster_of_the_old_default_scaling(folder):
+    """It loads with its old meaning, to look at each whole series, and one warning that says so."""
+    with pytest.warns(UserWarning, match="old default scaling") as warned:
+        model, old = load(folder, "default_forecaster")
+    said = [str(one.message) for one in warned if one.category is UserWarning]
+    assert len(said) == 1, said
+    assert model.scaling == "whole_series"
+    np.testing.assert_allclose(model.forecast(5, old["x"]), old["outputs"], rtol=1e-6)
+    np.testing.assert_allclose(model.predict(old["x"]), old["predicted"], rtol=1e-6)
+    model.save(folder / "again.keras")  # with its new name, and so without a warning
+    again = keras.saving.load_model(folder / "again.keras", safe_mode=True)
+    np.testing.assert_array_equal(again.forecast(5, old["x"]), model.forecast(5, old["x"]))
+    again.fit(old["x"], verbose=0)
 
 
 def test_least_squares(folder):

@@ -27,9 +27,15 @@ assert not strangers, f"the wheel holds {strangers}"
 assert "site-packages" in kerazoo.__file__, kerazoo.__file__
 assert importlib.metadata.version("kerazoo") == kerazoo.__version__
 modules = [info.name for info in pkgutil.walk_packages(kerazoo.__path__, "kerazoo.")]
-for name in modules:
+# They are imported where a pandas object was passed.
+need_pandas = {
+    f"kerazoo.models.forecasting.{name}" for name in ("_pandas_series", "_time_axis", "_time_steps")
+}
+assert need_pandas <= set(modules)
+for name in set(modules) - need_pandas:
     importlib.import_module(name)
-assert "matplotlib" not in sys.modules, "an optional dependency was imported"
+optional = {"matplotlib", "pandas"} & set(sys.modules)
+assert not optional, f"optional dependencies were imported: {optional}"
 
 inputs = keras.Input((12,))
 x = kerazoo.layers.PReLU()(kerazoo.layers.Maxout(3)(inputs))

@@ -141,7 +141,7 @@ class ActorCritic(keras.Model):
             part.build(input_shape)
         self.return_scale.build((None,))
         if not self.discrete:
-            start = keras.initializers.Constant(self.initial_log_std)
+            start = keras.initializers.Constant(np.float64(self.initial_log_std))
             self.log_std = self.add_weight((self.num_actions,), start, name="log_std")
         # In the saved file, so that a resumed training knows where it is.
         self.steps = self.add_weight((), "zeros", dtype="int64", trainable=False, name="steps")

@@ -49,6 +49,12 @@ def test_starts_at_a_quarter(sharing):
     np.testing.assert_allclose(numpy(PReLU(sharing), X), numpy_prelu(X, 0.25), rtol=1e-6)
 
 
+def test_starts_at_all_digits_of_a_number(float64):
+    layer = PReLU(alpha_initializer=0.1, dtype="float64")
+    layer.build((None, 3))
+    np.testing.assert_array_equal(backends.to_numpy(layer.alpha), 0.1)
+
+
 def test_element_is_the_layer_of_keras():
     ours, alpha = with_random_alpha(PReLU("element"), X)
     theirs = keras.layers.PReLU()

@@ -21,6 +21,12 @@ def test_gradients(float64):
     checks.check_gradients(SkipInit(), X)
 
 
+def test_starts_at_all_digits_of_the_initial_value(float64):
+    layer = SkipInit(0.1, dtype="float64")
+    layer.build((None, 3))
+    assert backends.to_numpy(layer.alpha) == 0.1
+
+
 def test_a_block_begins_as_the_identity_and_learns():
     keras.utils.set_random_seed(0)
     x = keras.Input((5,))

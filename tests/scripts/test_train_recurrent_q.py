@@ -29,6 +29,7 @@ def test_only_positions_are_seen(script):
         assert rest == others
 
 
+@pytest.mark.slow
 def test_summary(script, tmp_path, capsys, monkeypatch):
     models = []
 
