@@ -5,7 +5,6 @@ import numpy as np
 import tensorflow as tf
 
 import kerazoo
-from kerazoo.optimizers.levenberg_marquardt.objective import Objective
 
 layers = keras.layers
 RNG = np.random.default_rng(5)
@@ -106,8 +105,9 @@ def pieces(name, jacobian_rows, weight):
 
     def objective():
         tensors = keras.tree.map_structure(tf.constant, x)
-        made = Objective(network, optimizer.weights, keras_loss, model._loss_families, tensors)
-        made.divide(jacobian_rows)
-        return made
+        made = model._objective_of(
+            optimizer.weights, keras_loss, model._loss_of_each_output, tensors
+        )
+        return made.in_chunks(jacobian_rows)
 
     return objective, optimizer.weights, network, x, keras_loss

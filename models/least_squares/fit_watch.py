@@ -2,8 +2,7 @@
 
 import warnings
 
-from ...optimizers.levenberg_marquardt.failures import Failure
-from ...optimizers.levenberg_marquardt.stop_codes import StopCode
+from ...optimizers.levenberg_marquardt.method import Failure, StopCode
 from .network_checks import mixing_layer
 from .step_report import unpacked
 

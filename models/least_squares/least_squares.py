@@ -7,13 +7,7 @@ import tensorflow as tf
 from ..._arguments import boolean, built_model, one_dtype
 from ..._keras_objects import keras_object
 from ...optimizers import LevenbergMarquardt
-from ...optimizers.levenberg_marquardt.objective import (
-    Diagonal,
-    JointObjective,
-    Objective,
-    Replicas,
-    family_of,
-)
+from ...optimizers.levenberg_marquardt.objective import ObjectiveMaker
 from .._fit_arguments import checked, checked_loss_weights, checked_losses
 from .batches import hold_out, one_batch, only_batch, repeated, row_count, with_batch_size
 from .data_checks import (
@@ -178,19 +172,16 @@ class LeastSquares(keras.Model):
             super().compile(optimizer=optimizer, **named)
             return
         build_all(self.model)
-        replicas = Replicas(self.model.variables)
+        objectives = ObjectiveMaker(self.model, loss)
         check_precision(self.model)
         check_examples_are_apart(self.model)
         check_metrics([metrics, kwargs.get("weighted_metrics")])
         self._check_execution(kwargs)
-        for one in keras.tree.flatten(loss):
-            if one is not None:
-                family_of(one)
         named["jit_compile"] = False
         outside_scope(self, super().compile, optimizer=optimizer, **named)
         # Keras builds an optimizer at its first update, and this one's are its own.
         outside_scope(self, optimizer.build, self.trainable_variables)
-        self._replicas = replicas
+        self._objective_of = objectives
         self._watch = FitWatch(optimizer)
         self._warn_about_training_mode()
         self._warn_about_precision()
@@ -468,11 +459,7 @@ class LeastSquares(keras.Model):
             return self.compute_loss(x, y, outputs, sample_weight, training=False)
 
         optimizer = self.optimizer
-        arguments = self.model, optimizer.weights, loss, self._loss_families, x
-        if self._replicas.num_replicas > 1:
-            objective = JointObjective(self._replicas, *arguments)
-        else:
-            objective = Objective(*arguments)
+        objective = self._objective_of(optimizer.weights, loss, self._loss_of_each_output, x)
         # `loss` sees these, so that no step is taken before they are compared.
         y = self._asserted(y, objective.structured(objective.specs), x)
         sample_weight = with_weights_checked(sample_weight)
@@ -523,7 +510,7 @@ class LeastSquares(keras.Model):
 
         def alone(*args, **kwargs):
             of_workers = contextlib.nullcontext()
-            if self._replicas.several_workers:
+            if self._objective_of.replicas.several_workers:
                 of_workers = failures_of_workers_named()
             with of_workers, failures_of_data_named():
                 return outside_scope(self, method, *args, **kwargs)
@@ -596,12 +583,6 @@ class LeastSquares(keras.Model):
         if isinstance(y, dict):
             return {**y, **{k: v for k, v in zip(names, results, strict=True) if k in y}}
         return keras.tree.pack_sequence_as(y, results)
-
-    def _loss_families(self, structure):
-        """The family of each output's loss, in the order of the flattened outputs."""
-        # An output without a loss has zero curvature, which any family finds.
-        losses = self._loss_of_each_output(structure)
-        return [Diagonal() if loss is None else family_of(loss) for loss in losses]
 
     def _loss_of_each_output(self, structure):
         """Each output's loss as it was given, in the order of the flattened outputs."""

@@ -3,9 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ...optimizers.levenberg_marquardt.convergence import Measured
-from ...optimizers.levenberg_marquardt.failures import Failure
-from ...optimizers.levenberg_marquardt.stop_codes import StopCode
+from ...optimizers.levenberg_marquardt.method import Failure, Measured, StopCode
 
 # What the logs and the history hold of a step, and the progress line does not.
 _QUIET = (

@@ -1,41 +1,18 @@
+import inspect
 import warnings
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..._arguments import boolean, choice, in_words, number, positive_integer, text
-from .conjugate_gradients import ConjugateGradients
-from .convergence import Measured, largest_cosine, rounding_of_loss, stop_code
-from .damping_rules import RULES, DampingState
-from .failures import Failure
+from ..._arguments import boolean, choice, number, positive_integer, text
+from .arguments import check_together, check_variables, refuse
 from .flat_weights import FlatWeights
-from .linear_solvers import QR, Cholesky
-from .objective import with_masks
-from .polish import polish
-from .residual_space import Dual
-from .scaling import SCALINGS
-from .search import search
-from .solver_choice import MAX_WEIGHTS_TO_FACTOR, Problem, choose
-from .start import WayBack
-from .stop_codes import StopCode
-
-# Beyond, the QR factors of the polish take longer than what they add is worth.
-_MAX_WEIGHTS_FOR_POLISH = 2000
-
-
-class Step(NamedTuple):
-    """What one step did; all but the outputs are numbers for the log."""
-
-    outputs: list
-    attempts: tf.Tensor
-    gain_ratio: tf.Tensor
-    gradient_norm: tf.Tensor
-    step_norm: tf.Tensor
-    polish: tf.Tensor
-    stop_code: tf.Tensor
-    measured: Measured
+from .method import take_step
+from .method.damping_rules import RULES
+from .method.start import WayBack
+from .quadratic_model import SCALINGS
+from .solver_choice import MAX_WEIGHTS_TO_FACTOR
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -183,7 +160,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         name="levenberg_marquardt",
         **kwargs,
     ):
-        _refuse(kwargs)
+        refuse(kwargs)
         super().__init__(learning_rate=1.0, name=text("name", name, also=(None,)))
         self.damping_rule = choice("damping_rule", damping_rule, ("auto", *RULES))
         self.initial_damping = number("initial_damping", initial_damping, above=0, also=("auto",))
@@ -198,16 +175,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.jacobian_rows = positive_integer("jacobian_rows", jacobian_rows, also=("auto",))
         self.cg_tolerance = number("cg_tolerance", cg_tolerance, above=0)
         self.momentum = number("momentum", momentum, minimum=0, below=1)
-        if self.geodesic_acceleration and solver in ("dual", "cg"):
-            raise ValueError(
-                "`geodesic_acceleration` needs solver 'cholesky' or 'qr'. "
-                f"Received: geodesic_acceleration=True, solver={solver!r}"
-            )
-        if self.momentum and (self.geodesic_acceleration or solver in ("cholesky", "qr")):
-            raise ValueError(
-                "`momentum` needs solver 'dual' or 'cg', without geodesic acceleration. "
-                f"Received: momentum={momentum}, solver={solver!r}"
-            )
+        check_together(self)
         # Which solver the last traced step took, and why, in words.
         self.choice = None
         # What it is chosen for where the graph does not know the size of a batch.
@@ -217,19 +185,18 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     def build(self, variables):
         """Creates the state for these variables; the same variables again keep it."""
         if self.built:
-            self._check_variables(variables)
+            check_variables(self, variables)
             return
         self.weights = FlatWeights(variables)
+        check_variables(self, variables)
         super().build(self.weights.variables)
         dtype = self.weights.dtype.name
         self.damping = self.add_variable((), "zeros", dtype, name="damping")
         self.trust_radius = self.add_variable((), "zeros", dtype, name="trust_radius")
         self.growth = self.add_variable((), "zeros", dtype, name="growth")
         if self.momentum:
-            self._check_penalty()
-            self.last_step = self.add_variable(
-                (self.weights.size,), "zeros", dtype, name="last_step"
-            )
+            size = self.weights.size
+            self.last_step = self.add_variable((size,), "zeros", dtype, name="last_step")
         # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
         small = self.weights.size <= MAX_WEIGHTS_TO_FACTOR and not self.momentum
         factored = self.solver in ("cholesky", "qr") or (self.solver == "auto" and small)
@@ -241,7 +208,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.cg_iterations = self.add_variable((), "zeros", "int32", name="cg_iterations")
         self.failure = self.add_variable((), "zeros", "int32", name="failure")
         self.failed_step = self.add_variable((), "zeros", "int64", name="failed_step")
-        self._way_back = WayBack(self.weights.size, dtype)
+        self.way_back = WayBack(self.weights.size, dtype)
         self.reset()
 
     def begin_fit(self):
@@ -249,11 +216,11 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.converged.assign(0)
         self.cg_iterations.assign(0)
         self.stop_reason = None
-        self._way_back.check_gradient.assign(0)
+        self.way_back.check_gradient.assign(0)
 
     def check_next_gradient(self):
         """Lets the next step look at the gradient where it leads, as if it were not the last."""
-        self._way_back.check_gradient.assign(1)
+        self.way_back.check_gradient.assign(1)
 
     def tolerances(self):
         """What the sentence of a `StopCode` names: the tolerances as numbers, and the attempts."""
@@ -264,19 +231,12 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
 
     def reset(self):
         """Forgets damping, trust region and column norms, as if no step had been taken."""
-        self.iterations.assign(0)
-        self.damping.assign(0.0)
-        self.trust_radius.assign(0.0)
+        for variable in self.variables:
+            if variable is not self._learning_rate:
+                variable.assign(tf.zeros_like(variable.value))
         self.growth.assign(2.0)
-        self.column_norms.assign(tf.zeros_like(self.column_norms.value))
-        self.variable_norms.assign(tf.zeros_like(self.variable_norms.value))
-        if self.momentum:
-            self.last_step.assign(tf.zeros_like(self.last_step.value))
-        self.converged.assign(0)
-        self.failure.assign(0)
-        self.failed_step.assign(0)
         self.stop_reason = None
-        self._way_back.forget()
+        self.way_back.forget()
 
     @property
     def learning_rate(self):
@@ -299,251 +259,9 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         )
 
     def step(self, objective, full_batch, data):
-        """Takes one step of the weights towards a smaller loss.
-
-        Args:
-            objective: The `Objective` of the batch.
-            full_batch: Whether every step sees this same batch: only then do the convergence
-                tests and the polish mean something.
-            data: The batch, looked through for NaN and Inf.
-
-        Returns:
-            A `Step`. The weights and the optimizer's state are updated.
-        """
-        solver = self._solver(objective)
-        if isinstance(solver, ConjugateGradients):
-            self.cg_iterations.assign(0)
-        # No step would gain from a start outside the constraints to one inside.
-        w = self.weights.constrain(self.weights.vector())
-        linearization = solver.linearize(objective, w)
-        loss = objective.loss(w, linearization.outputs)
-        norms = solver.norms(objective, linearization)
-        healthy = _all_finite(loss) & _all_finite(linearization.gradient)
-        sloped = objective.agreed(tf.reduce_any(linearization.gradient != 0))
-        start = self._way_back.start(
-            objective,
-            linearization,
-            w,
-            healthy,
-            self.iterations.value == 0,
-            data,
-            DampingState(self.damping.value, self.growth.value, self.trust_radius.value),
-            self._rule,
-        )
-        healthy = (start.failure == Failure.NONE) & ~start.taken_back
-        known_norms = self.variable_norms if solver.norms_by_variable else self.column_norms
-        largest_norms = SCALINGS[self.scaling].norms(known_norms.value, norms)
-        arguments = objective, w, linearization, largest_norms
-        if self.momentum:
-            model = solver.model(*arguments, self.momentum * self.last_step.value)
-        else:
-            model = solver.model(*arguments)
-        found = self._search(
-            objective, linearization, model, start, loss, norms, healthy, full_batch
-        )
-        code = tf.where(found.accepted, int(StopCode.GOES_ON), int(StopCode.REJECTED))
-        measured = Measured(*[tf.zeros_like(loss)] * len(Measured._fields))
-        new_w, z = found.w, found.outputs
-        polishes = self._polishes(objective, full_batch)
-        finished = found.stop_code != StopCode.GOES_ON
-        if full_batch:
-            downhill = self.weights.downhill(w, linearization.gradient)
-            sizes = solver.gradient_sizes(objective, downhill)
-            measured = self._measured(objective, linearization, model, found, loss, norms, sizes)
-            is_flat = ~sloped & tf.reduce_all(norms == 0) & (loss != 0)
-            tolerances = self._tolerance("ftol"), self._tolerance("gtol")
-            code = objective.agreed(stop_code(found, measured, loss, is_flat, *tolerances))
-            code = tf.where(healthy, code, int(StopCode.GOES_ON))
-            converged = (code > StopCode.GOES_ON) & (code <= StopCode.ROUNDING)
-            self.converged.assign(tf.cast(converged, tf.int32))
-            finished |= (code > StopCode.GOES_ON) & (code <= StopCode.NO_DESCENT)
-            if polishes:
-                new_w, z = tf.cond(
-                    converged, lambda: self._polished(objective, new_w), lambda: (new_w, z)
-                )
-        # A region with no room left in it would hold on to the weights for other data too.
-        radius = tf.where(finished, tf.zeros_like(found.state.radius), found.state.radius)
-        state = found.state._replace(radius=radius)
-        self._remember(start, state, known_norms, largest_norms, healthy & sloped)
-        step = new_w - w
-        step_norm = tf.norm(step)
-        self._way_back.remember(w, tf.where(healthy, step_norm, tf.zeros_like(step_norm)))
-        self.weights.assign(new_w)
-        if self.momentum:
-            self.last_step.assign(tf.where(healthy, step, tf.zeros_like(step)))
-        return Step(
-            outputs=objective.structured(with_masks(z, linearization.outputs)),
-            attempts=tf.where(start.taken_back, 1, found.attempts),
-            gain_ratio=tf.where(start.taken_back, -tf.ones_like(loss), found.gain_ratio),
-            gradient_norm=tf.norm(linearization.gradient),
-            step_norm=step_norm,
-            polish=tf.constant(float(polishes)),
-            stop_code=tf.where(start.taken_back, int(StopCode.TAKEN_BACK), code),
-            measured=measured,
-        )
+        """Takes one step of the weights towards a smaller loss; see `method/step.py`."""
+        return take_step(self, objective, full_batch, data)
 
     def get_config(self):
-        arguments = (
-            "damping_rule",
-            "initial_damping",
-            "scaling",
-            "solver",
-            "max_attempts",
-            "geodesic_acceleration",
-            "polish",
-            "ftol",
-            "xtol",
-            "gtol",
-            "jacobian_rows",
-            "cg_tolerance",
-            "momentum",
-            "name",
-        )
+        *arguments, _ = inspect.signature(LevenbergMarquardt).parameters  # without kwargs
         return {argument: getattr(self, argument) for argument in arguments}
-
-    def _check_variables(self, variables):
-        known = {id(v) for v in self.weights.variables}
-        if len(variables) != len(known) or any(id(v) not in known for v in variables):
-            raise ValueError(
-                "This optimizer holds the state of other variables: compile with a new "
-                "LevenbergMarquardt when the model or what is trainable in it has changed. "
-                f"Received: variables={[v.path for v in variables]}"
-            )
-
-    def _check_penalty(self):
-        regularized = [v.path for v in self.weights.variables if v.regularizer is not None]
-        if regularized:
-            raise ValueError(
-                "`momentum` cannot be had together with weight regularizers. "
-                f"Received: momentum={self.momentum}, regularized weights={regularized}"
-            )
-
-    def _solver(self, objective):
-        jacobian, penalized = objective.jacobian, bool(objective.penalty.regularized)
-        problem = Problem(
-            rows=objective.rows * (objective.static_batch or self.examples_expected),
-            weights=self.weights.size,
-            product_cost=jacobian.product_cost,
-            floats_per_row=jacobian.floats_per_row,
-            groups=len(self.weights.variables) if penalized else 1,
-            double=self.weights.dtype == tf.float64,
-            weight_space=self.weights.constrained or self.geodesic_acceleration,
-            residual_space=bool(self.momentum),
-            replicas=objective.num_replicas,
-        )
-        choice = choose(self.solver, self.jacobian_rows, problem)
-        self.choice = choice.reason
-        objective.divide(choice.rows_at_a_time)
-        scaled = self.scaling != "identity"
-        if choice.solver == "dual":
-            return Dual(scaled)
-        if choice.solver == "cg":
-            return ConjugateGradients(scaled, self.cg_tolerance, self.cg_iterations.assign_add)
-        return {"qr": QR, "cholesky": Cholesky}[choice.solver](objective.quadratic)
-
-    @property
-    def _rule(self):
-        return RULES["trust_region" if self.damping_rule == "auto" else self.damping_rule]
-
-    def _search(self, objective, linearization, model, start, loss, norms, healthy, full_batch):
-        first_damping = self._rule.first_damping
-        if self.initial_damping != "auto":
-            first_damping = tf.constant(self.initial_damping, loss.dtype)
-        elif first_damping is not None:
-            # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
-            first_damping *= tf.reduce_max((norms / model.D) ** 2)
-        return search(
-            objective,
-            linearization,
-            model,
-            start._replace(state=self._rule.begin(start.state, model, first_damping)),
-            loss,
-            self._rule,
-            tf.where(healthy, self.max_attempts, 0),
-            (self._tolerance("ftol"), self._tolerance("xtol")),
-            self.geodesic_acceleration,
-            self._way_back.check_gradient.value > 0 if full_batch else None,
-        )
-
-    def _measured(self, objective, linearization, model, found, loss, norms, gradient_sizes):
-        rounding = tf.cond(
-            found.accepted,
-            lambda: tf.zeros_like(loss),
-            lambda: rounding_of_loss(loss, linearization.outputs, linearization.output_gradients),
-        )
-        gain = tf.maximum(tf.abs(found.reduction), found.predicted)
-        return Measured(
-            gain=tf.math.divide_no_nan(gain, tf.abs(loss)),
-            length=tf.math.divide_no_nan(found.length, model.length_of_weights()),
-            cosine=largest_cosine(gradient_sizes, norms, loss),
-            predicted=found.predicted,
-            rounding=rounding,
-        )
-
-    def _remember(self, start, state, known_norms, norms, learned):
-        """Keeps the state for the next step.
-
-        A batch with NaN leaves no trace but `failure`, and one without a gradient, as where all
-        sample weights are zero, none: it says nothing about how far to go.
-        """
-        for variable, value, before in (
-            (self.damping, state.damping, start.state.damping),
-            (self.growth, state.growth, start.state.growth),
-            (self.trust_radius, state.radius, start.state.radius),
-            (known_norms, norms, known_norms.value),
-        ):
-            variable.assign(tf.where(learned, value, before))
-        self.iterations.assign_add(1)
-        first = (start.failure != Failure.NONE) & (self.failure.value == Failure.NONE)
-        for variable, value in (
-            (self.failure, start.failure),
-            (self.failed_step, self.iterations.value),
-        ):
-            variable.assign(tf.where(first, value, variable.value))
-
-    def _polishes(self, objective, full_batch):
-        if self.polish is False:
-            return False
-        conditions = {
-            "float64 weights": self.weights.dtype == tf.float64,
-            "a full batch": full_batch,
-            "mse with no regularizer but L2": objective.quadratic,
-            "no weight constraints but `Box` and `NonNeg`": (
-                self.weights.bounded or not self.weights.constrained
-            ),
-            f"at most {_MAX_WEIGHTS_FOR_POLISH} weights": (
-                self.weights.size <= _MAX_WEIGHTS_FOR_POLISH
-            ),
-        }
-        missing = [name for name, holds in conditions.items() if not holds]
-        if missing and self.polish is True:
-            raise ValueError(
-                f"`polish` needs {', '.join(missing)}: leave it at 'auto'. Received: polish=True"
-            )
-        return not missing
-
-    def _tolerance(self, name):
-        return tf.constant(self.tolerances()[name], self.weights.dtype)
-
-    def _polished(self, objective, w):
-        w = polish(objective, w)
-        return w, objective.outputs(w)
-
-
-def _all_finite(tensor):
-    return tf.reduce_all(tf.math.is_finite(tensor))
-
-
-def _refuse(kwargs):
-    """What `keras.optimizers.Optimizer` takes, and this optimizer does not."""
-    for name, value in kwargs.items():
-        advice = "see the arguments that it takes"
-        if name == "learning_rate":
-            advice = (
-                "the damping decides how long a step is. Leave `learning_rate` out, or pass "
-                "`initial_damping`: the larger, the shorter the first steps"
-            )
-        raise TypeError(
-            f"`{name}` is no argument of LevenbergMarquardt: {advice}. "
-            f"Received: {name}={in_words(value)}"
-        )

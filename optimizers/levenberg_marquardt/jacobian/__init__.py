@@ -3,8 +3,17 @@
 It knows networks and weights, and neither losses nor the method.
 """
 
+from .chunks import Chunks
 from .jacobian import LayeredJacobian
 from .network_as_function import check_outputs
+from .operator import JacobianOperator, SumOfOperators
 from .rows_at_once import for_each_row
 
-__all__ = ["LayeredJacobian", "check_outputs", "for_each_row"]
+__all__ = [
+    "Chunks",
+    "JacobianOperator",
+    "LayeredJacobian",
+    "SumOfOperators",
+    "check_outputs",
+    "for_each_row",
+]

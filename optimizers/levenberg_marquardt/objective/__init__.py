@@ -1,8 +1,7 @@
 """The loss of a batch as a function of the weights, its gradient and its curvature."""
 
-from .curvature import Diagonal, family_of, with_masks
-from .joint_objective import JointObjective
+from .curvature import family_of, with_masks
+from .make_objective import ObjectiveMaker
 from .objective import Objective
-from .replicas import Replicas
 
-__all__ = ["Diagonal", "JointObjective", "Objective", "Replicas", "family_of", "with_masks"]
+__all__ = ["Objective", "ObjectiveMaker", "family_of", "with_masks"]

@@ -1,5 +1,6 @@
 import tensorflow as tf
 
+from ..jacobian import SumOfOperators
 from .objective import Linearization, Objective
 from .replicas import row_count
 
@@ -23,10 +24,10 @@ class JointObjective(Objective):
                 self._parts.append(Objective(network, weights, loss, families_of, share))
         super().__init__(network, weights, loss, families_of, x)
 
-    def divide(self, rows_at_a_time):
-        super().divide(rows_at_a_time)
-        for part in self._parts:
-            part.divide(rows_at_a_time)
+    def in_chunks(self, rows_at_a_time):
+        objective = super().in_chunks(rows_at_a_time)
+        objective._parts = [part.in_chunks(rows_at_a_time) for part in self._parts]
+        return objective
 
     def outputs(self, w):
         shares = self._on_each_device(lambda part: part.outputs(w))
@@ -43,16 +44,11 @@ class JointObjective(Objective):
         z = self.outputs(w)
         with self.weights.scope(w):
             gradients, factors = self.curvature(z)
-        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers=None)
-
-    def accumulate(self, solver, near_w, w):
-        def accumulate_share(part, share):
-            layers = part.layers_near(w, share[2])
-            return part.accumulate(solver, Linearization(*share, None, None, layers), w)
-
-        known = near_w.outputs, near_w.output_gradients, near_w.output_factors
-        systems = self._on_each_device(accumulate_share, self._replicas.shares(known))
-        return solver.joined_of_replicas(systems, self._replicas)
+        operators = self._on_each_device(
+            lambda part, share: part.jacobian_at(w, share), self._replicas.shares(factors)
+        )
+        jacobian = SumOfOperators(operators, self._replicas)
+        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), jacobian)
 
     def vector_jacobian_product(self, w, output_vectors):
         shares = self._replicas.shares(output_vectors)

@@ -1,25 +1,23 @@
-from collections.abc import Callable
+import copy
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from ..jacobian import LayeredJacobian, check_outputs
+from ..jacobian import Chunks, JacobianOperator, LayeredJacobian, check_outputs
 from .curvature import OutputCurvature
 from .weight_penalty import WeightPenalty
 
 
 class Linearization(NamedTuple):
-    """The loss near w: `F(w + s) = F + g^T s + s^T J^T J s / 2`."""
+    """The loss near w, whose curvature is `J^T J` and the penalty's."""
 
     outputs: list  # z at w
     output_gradients: list  # dF/dz
     output_factors: list  # S (curvature/curvature.py)
     penalty_gradient: tf.Tensor
     penalty_curvature: tf.Tensor
-    layers: Callable  # of a chunk's number, to what the layers keep of it (jacobian/)
-    gradient: tf.Tensor = None  # g, (weights,)
-    system: tf.Tensor = None  # what the linear solver keeps of J
+    jacobian: JacobianOperator  # J, the rows of `S^T dz/dw`
 
 
 class Objective:
@@ -52,23 +50,21 @@ class Objective:
         self._traced = self._trace()
         self.specs, self._mask_specs = self._traced.structured_outputs
         check_outputs(self.specs)
+        sizes = [spec.shape[1:].num_elements() for spec in self.specs]
+        self.rows = sum(sizes)  # of J, an example
         families = families_of(self._structure)
-        self.curvature = OutputCurvature(families, lambda z: self._loss(self.structured(z)))
+        self.curvature = OutputCurvature(families, sizes, lambda z: self._loss(self.structured(z)))
         self.penalty = WeightPenalty(weights)
         first = tf.nest.flatten(x)[0]
-        self.batch = tf.shape(first)[0]
-        self._sizes = [spec.shape[1:].num_elements() for spec in self.specs]
-        self.rows = sum(self._sizes)  # of J, an example
-        self.jacobian = LayeredJacobian(network, weights, x, self.rows)
-        self.static_batch = first.shape[0]
-        self.divide(self.rows)
+        self.layered_jacobian = LayeredJacobian(network, weights, x, self.rows)
+        self.chunks = Chunks(tf.shape(first)[0], first.shape[0], examples=1)
 
-    def divide(self, rows_at_a_time):
-        """Sets how many rows of the Jacobian are held at a time."""
-        self._chunk = max(1, rows_at_a_time // self.rows)  # examples
-        self.num_chunks = -(-self.batch // self._chunk)
-        # Known when the graph is made, it needs no loop.
-        self.one_chunk = self.static_batch is not None and self.static_batch <= self._chunk
+    def in_chunks(self, rows_at_a_time):
+        """The same objective, with so many rows of the Jacobian held at a time."""
+        objective, chunks = copy.copy(self), self.chunks
+        examples = max(1, rows_at_a_time // self.rows)
+        objective.chunks = Chunks(chunks.batch, chunks.static_batch, examples)
+        return objective
 
     @property
     def quadratic(self):
@@ -102,38 +98,41 @@ class Objective:
         return tf.reduce_all(tf.math.is_finite(self.vector_jacobian_product(w, gradients)))
 
     def linearize(self, w):
-        """The loss and its curvature in the outputs; the solvers add what they need of J."""
+        """The loss, its curvature in the outputs, and the Jacobian, at w."""
         run = None
-        if self.one_chunk and self.rows == 1:
-            run = self.jacobian.run(w, self.x)
+        if self.chunks.only_one and self.rows == 1:
+            run = self.layered_jacobian.run(w, self.x)
             z = run.outputs
         else:
             z = self.outputs(w)
         with self.weights.scope(w):
             gradients, factors = self.curvature(z)
-        layers = self.layers_near(w, factors, run)
-        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), layers)
+        jacobian = self.jacobian_at(w, factors, run)
+        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), jacobian)
 
-    def layers_near(self, w, factors, run=None):
-        """Function of a chunk's number to what the layers keep of it."""
+    def jacobian_at(self, w, factors, run=None):
+        """J, the rows of `S^T dz/dw`, as a `JacobianOperator`.
 
-        def layers(i):
-            of_chunk = run or self.jacobian.run(w, self.slice(self.x, i))
-            return self.jacobian.data(of_chunk, self._cotangents(self.slice(factors, i)))
+        Args:
+            w: The weights.
+            factors: S of the outputs at w.
+            run: What `LayeredJacobian.run` returned for w and the whole batch, if it is known.
+        """
+        layered, curvature = self.layered_jacobian, self.curvature
 
-        if self.one_chunk:
-            data = layers(0)
-            return lambda i: data
-        return layers
+        def data(x, factors, run=None):
+            return layered.data(run or layered.run(w, x), curvature.rows(factors))
 
-    def layers_of_examples(self, w, factors, chosen):
-        """What the layers keep of some examples, given by their places in the batch."""
-        x, factors = tf.nest.map_structure(lambda t: tf.gather(t, chosen), (self.x, factors))
-        return self.jacobian.data(self.jacobian.run(w, x), self._cotangents(factors))
+        def of_chunk(i):
+            return data(*self.chunks.slice((self.x, factors), i), run)
 
-    def accumulate(self, solver, near_w, w):
-        """The solver's system of all rows of the batch."""
-        return solver.accumulate(self, near_w, w)
+        def of_examples(chosen):
+            return data(*tf.nest.map_structure(lambda t: tf.gather(t, chosen), (self.x, factors)))
+
+        def pullback(alpha):
+            return self.vector_jacobian_product(w, curvature.combined(factors, alpha))
+
+        return JacobianOperator(layered, self.chunks, of_chunk, of_examples, pullback)
 
     def agreed(self, values):
         """Values on which all workers decide alike."""
@@ -142,52 +141,6 @@ class Objective:
     def differs_between_workers(self, data):
         return False
 
-    def over_chunks(self, add_chunk, *totals):
-        """Goes over the batch in chunks: `add_chunk(i, *totals)` gives the next totals."""
-        if self.one_chunk:
-            return add_chunk(0, *totals)
-        return tf.while_loop(
-            lambda i, *_: i < self.num_chunks,
-            lambda i, *totals: (i + 1, *add_chunk(i, *totals)),
-            (0, *totals),
-        )[1:]
-
-    def concatenated(self, of_chunk, dtype, inner_shape):
-        """What a function of a chunk's number gives for all chunks, row below row."""
-        if self.one_chunk:
-            return of_chunk(0)
-        chunks = tf.TensorArray(
-            dtype, self.num_chunks, infer_shape=False, element_shape=[None, *inner_shape]
-        )
-        (chunks,) = self.over_chunks(lambda i, chunks: (chunks.write(i, of_chunk(i)),), chunks)
-        return chunks.concat()
-
-    def mv(self, linearization, v):
-        """`J v`, (batch * rows,)."""
-        values = self.weights.split(v)
-
-        def of_chunk(i):
-            return tf.reduce_sum(self.jacobian.mv(linearization.layers(i), values), axis=0)
-
-        return self.concatenated(of_chunk, v.dtype, [])
-
-    def transpose_mv(self, w, linearization, alpha):
-        """`J^T alpha` for one number a row, (batch * rows,)."""
-        alpha = tf.reshape(alpha, [-1, self.rows])
-        if self.one_chunk:
-            return self.jacobian.transpose_mv(linearization.layers(0), alpha)
-        v = [
-            tf.reshape(family.mv(factor, tf.cast(of_output, factor.dtype)), tf.shape(z))
-            for family, factor, of_output, z in zip(
-                self.curvature.families,
-                linearization.output_factors,
-                tf.split(alpha, self._sizes, axis=1),
-                linearization.outputs,
-                strict=True,
-            )
-        ]
-        return self.vector_jacobian_product(w, v)
-
     def vector_jacobian_product(self, w, output_vectors):
         """`sum over the batch of v^T dz/dw` for v given like the outputs."""
         v = flat(output_vectors)
@@ -195,12 +148,12 @@ class Objective:
         def add_chunk(i, total):
             with tf.GradientTape() as tape:
                 tape.watch(w)
-                outputs, _ = self._call_network(w, self.slice(self.x, i))
+                outputs, _ = self._call_network(w, self.chunks.slice(self.x, i))
                 z = flat(outputs)
-            v_chunk = tf.cast(self.slice(v, i), z.dtype)
+            v_chunk = tf.cast(self.chunks.slice(v, i), z.dtype)
             return (total + tape.gradient(z, w, v_chunk, unconnected_gradients="zero"),)
 
-        return self.over_chunks(add_chunk, tf.zeros_like(w))[0]
+        return self.chunks.fold(add_chunk, tf.zeros_like(w))[0]
 
     def _call_network(self, w, x):
         with self.weights.scope(w) as scope:
@@ -232,42 +185,22 @@ class Objective:
         """The flat list of outputs in the structure that the network returns."""
         return keras.tree.pack_sequence_as(self._structure, z)
 
-    def slice(self, tensors, i):
-        if self.one_chunk:
-            return tensors
-        start = i * self._chunk
-        return tf.nest.map_structure(lambda t: t[start : start + self._chunk], tensors)
-
     def _run_in_chunks(self, w):
-        if self.one_chunk:
+        if self.chunks.only_one:
             return self._traced(w, self.x)
         specs = [*self.specs, *self._mask_specs]
-        arrays = [
-            tf.TensorArray(spec.dtype, self.num_chunks, infer_shape=False, element_shape=spec.shape)
-            for spec in specs
-        ]
+        arrays = [self.chunks.array(spec.dtype, spec.shape) for spec in specs]
 
         def run_chunk(i, *arrays):
-            outputs, masks = self._traced(w, self.slice(self.x, i))
+            outputs, masks = self._traced(w, self.chunks.slice(self.x, i))
             return tuple(a.write(i, t) for a, t in zip(arrays, [*outputs, *masks], strict=True))
 
-        arrays = self.over_chunks(run_chunk, *arrays)
+        arrays = self.chunks.fold(run_chunk, *arrays)
         tensors = [
             tf.ensure_shape(array.concat(), spec.shape)
             for array, spec in zip(arrays, specs, strict=True)
         ]
         return tensors[: len(self.specs)], tensors[len(self.specs) :]
-
-    def _cotangents(self, factors):
-        """`S^T` over all outputs side by side, (examples, rows, outputs)."""
-        blocks = []
-        before, after = 0, self.rows
-        for family, factor, size in zip(self.curvature.families, factors, self._sizes, strict=True):
-            after -= size
-            rows = family.cotangents(factor)
-            blocks.append(tf.pad(rows, [[0, 0], [0, 0], [before, after]]))
-            before += size
-        return tf.concat(blocks, axis=1)
 
 
 def flat(tensors):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kerazoo.optimizers.levenberg_marquardt.stop_codes import StopCode
+from kerazoo.optimizers.levenberg_marquardt.method.stop_codes import StopCode
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from speed import slow_but
 
 from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LevenbergMarquardt
-from kerazoo.optimizers.levenberg_marquardt.stop_codes import StopCode
+from kerazoo.optimizers.levenberg_marquardt.method.stop_codes import StopCode
 
 X = np.arange(20.0)[:, None]
 Y = 1.0 * (X >= 10)

@@ -1,7 +1,5 @@
 """Parts that only show in a step: gain ratio, geodesic acceleration, polish, convergence."""
 
-import collections
-
 import keras
 import numpy as np
 import pytest
@@ -9,27 +7,25 @@ import tensorflow as tf
 
 from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LevenbergMarquardt
-from kerazoo.optimizers.levenberg_marquardt import gain_ratio as gain
-from kerazoo.optimizers.levenberg_marquardt.convergence import (
+from kerazoo.optimizers.levenberg_marquardt.linear_algebra import QR, Cholesky
+from kerazoo.optimizers.levenberg_marquardt.method import gain_ratio as gain
+from kerazoo.optimizers.levenberg_marquardt.method.convergence import (
     largest_cosine,
     rounding_of_loss,
     stop_test,
 )
-from kerazoo.optimizers.levenberg_marquardt.geodesic_acceleration import curvature_along
-from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
-from kerazoo.optimizers.levenberg_marquardt.objective import Objective
-from kerazoo.optimizers.levenberg_marquardt.polish import polish
-from kerazoo.optimizers.levenberg_marquardt.scaled_model import ScaledModel
-from kerazoo.optimizers.levenberg_marquardt.scaling import SCALINGS, scale_of
-from kerazoo.optimizers.levenberg_marquardt.search import _acceleration
-from kerazoo.optimizers.levenberg_marquardt.stop_codes import StopCode
+from kerazoo.optimizers.levenberg_marquardt.method.polish import polish
+from kerazoo.optimizers.levenberg_marquardt.method.search import _acceleration
+from kerazoo.optimizers.levenberg_marquardt.method.stop_codes import StopCode
+from kerazoo.optimizers.levenberg_marquardt.quadratic_model import WeightSpace
+from kerazoo.optimizers.levenberg_marquardt.quadratic_model.geodesic_acceleration import (
+    curvature_along,
+)
+from kerazoo.optimizers.levenberg_marquardt.quadratic_model.scaling import SCALINGS, scale_of
 
 RNG = np.random.default_rng(11)
 X = RNG.uniform(0.5, 2, (25, 1))
 Y = 3 * np.exp(-1.5 * X) + 0.01 * RNG.normal(size=X.shape)
-
-
-Near = collections.namedtuple("Near", "system gradient")
 
 
 class Decay(keras.layers.Layer):
@@ -55,9 +51,8 @@ def pieces(loss="mse", regularizer=None):
         return model.compute_loss(X, Y, z, training=False)
 
     def objective():
-        made = Objective(network, weights, keras_loss, model._loss_families, tf.constant(X))
-        made.divide(10**6)
-        return made
+        made = model._objective_of(weights, keras_loss, model._loss_of_each_output, tf.constant(X))
+        return made.in_chunks(10**6)
 
     return model, objective
 
@@ -78,31 +73,28 @@ def jacobian(b):
 @pytest.mark.parametrize("regularizer", [None, keras.regularizers.L2(0.125)])
 def test_reduction_is_the_difference_of_losses(loss, regularizer, float64):
     _, objective = pieces(loss, regularizer)
-    w, s = np.array([1.0, 1.0]), np.array([0.3, -0.2])
+    w, s, D = np.array([1.0, 1.0]), np.array([0.3, -0.2]), np.array([3.0, 0.2])
 
     @tf.function
     def run(w, trial):
         o = objective()
-        linearization = Cholesky(True).linearize(o, w)
+        space = WeightSpace(o, w, Cholesky(True))
         z = o.outputs(trial)
-        before, after = o.loss(w, linearization.outputs), o.loss(trial, z)
-        reduction = gain.reduction(o, linearization, w, trial, z, before, after)
-        return reduction, before - after, linearization.system, linearization.gradient
+        before, after = o.loss(w, space.linearization.outputs), o.loss(trial, z)
+        reduction = gain.reduction(o, space.linearization, w, trial, z, before, after)
+        model = space.model(tf.constant(D))
+        scaled = D * s
+        of_model = model.predicted_reduction(scaled)[1], model.direction(scaled)
+        return reduction, before - after, space.gradient, of_model
 
-    reduction, difference, A, g = run(tf.constant(w), tf.constant(w + s))
+    reduction, difference, g, (of_model, direction) = run(tf.constant(w), tf.constant(w + s))
     np.testing.assert_allclose(reduction, difference, rtol=1e-12)
     if loss == "mse" and regularizer is None:
         np.testing.assert_allclose(reduction, mse(w) - mse(w + s), rtol=1e-12)
         J, r = jacobian(w), decay(w) - Y
         predicted = -np.mean(2 * r * (J @ s)[:, None] + (J @ s)[:, None] ** 2)
-        D = np.array([3.0, 0.2])
-        scaled = ScaledModel(
-            Cholesky(True), objective(), tf.constant(w), Near(A, g), tf.constant(D)
-        )
-        np.testing.assert_allclose(
-            scaled.predicted_reduction(tf.constant(D * s))[1], predicted, rtol=1e-12
-        )
-        np.testing.assert_allclose(scaled.direction(tf.constant(D * s)), s, rtol=1e-12)
+        np.testing.assert_allclose(of_model, predicted, rtol=1e-12)
+        np.testing.assert_allclose(direction, s, rtol=1e-12)
         # A step so small that the losses agree in all digits still has its exact reduction.
         tiny = run(tf.constant(w), tf.constant(w + 1e-13 * s))
         np.testing.assert_allclose(tiny[0], -1e-13 * np.dot(g, s), rtol=1e-2)
@@ -122,7 +114,7 @@ def test_acceleration_is_the_second_derivative(float64):
     @tf.function
     def run(w, s):
         o = objective()
-        along = curvature_along(o, Cholesky(True).linearize(o, w), w, s)
+        along = curvature_along(o, o.linearize(w), w, s)
         return o.vector_jacobian_product(w, along)
 
     e = np.exp(-w[1] * X)
@@ -155,8 +147,7 @@ def test_acceleration_solves_the_damped_system(solver, float64):
     @tf.function
     def run(w):
         o = objective()
-        near_w = solver.linearize(o, w)
-        model = ScaledModel(solver, o, w, near_w, tf.constant(D))
+        model = WeightSpace(o, w, solver).model(tf.constant(D))
         return model.acceleration(tf.constant(D * s), tf.constant(damping, tf.float64))
 
     e, J = np.exp(-w[1] * X), np.sqrt(2 / len(X)) * jacobian(w)
@@ -199,14 +190,11 @@ def test_polish_leaves_singular_problems_alone(float64):
 
     @tf.function
     def run(w):
-        o = Objective(
-            network,
-            weights,
-            lambda z: model.compute_loss(X, Y, z, training=False),
-            model._loss_families,
-            tf.constant(X),
-        )
-        return polish(o, w)
+        def loss(z):
+            return model.compute_loss(X, Y, z, training=False)
+
+        losses_of = model._loss_of_each_output
+        return polish(model._objective_of(weights, loss, losses_of, tf.constant(X)), w)
 
     np.testing.assert_array_equal(run(w), w)
 
@@ -223,8 +211,8 @@ def test_polish_leaves_columns_that_say_the_same_alone(float64):
         def loss(z):
             return model.compute_loss(x, Y, z, training=False)
 
-        families = model._loss_families
-        return polish(Objective(network, weights, loss, families, tf.constant(x)), w)
+        losses_of = model._loss_of_each_output
+        return polish(model._objective_of(weights, loss, losses_of, tf.constant(x)), w)
 
     w = tf.constant([1.0, 2.0], tf.float64)
     np.testing.assert_array_equal(run(w), w)

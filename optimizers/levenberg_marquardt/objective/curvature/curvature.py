@@ -35,11 +35,13 @@ class OutputCurvature:
 
     Args:
         families: One `LossFamily` an output, in the order of the flattened outputs.
+        sizes: Values of each output, for one example.
         loss: Function of the list of outputs, (batch, ...) each, to the scalar F.
     """
 
-    def __init__(self, families, loss):
+    def __init__(self, families, sizes, loss):
         self.families = families
+        self.sizes = sizes
         self.loss = loss
 
     @property
@@ -89,6 +91,35 @@ class OutputCurvature:
             for family, g, factor in zip(self.families, gradients, factors, strict=True)
         ]
         return _side_by_side([r for r, _ in pairs]), [rest for _, rest in pairs]
+
+    def rows(self, factors):
+        """`S^T` over all outputs side by side, (examples, rows, outputs).
+
+        Args:
+            factors: What the families keep of S for some examples.
+        """
+        blocks = []
+        before, after = 0, sum(self.sizes)
+        for family, factor, size in zip(self.families, factors, self.sizes, strict=True):
+            after -= size
+            rows = family.cotangents(factor)
+            blocks.append(tf.pad(rows, [[0, 0], [0, 0], [before, after]]))
+            before += size
+        return tf.concat(blocks, axis=1)
+
+    def combined(self, factors, alpha):
+        """`S alpha` of each output, (examples, outputs), for one number a row.
+
+        Args:
+            factors: What the families keep of S.
+            alpha: (examples, rows).
+        """
+        return [
+            family.mv(factor, tf.cast(of_output, factor.dtype))
+            for family, factor, of_output in zip(
+                self.families, factors, tf.split(alpha, self.sizes, axis=1), strict=True
+            )
+        ]
 
     def _hessian(self, z, i):
         """Each example's block of output i, (batch, outputs, outputs)."""

@@ -39,11 +39,14 @@ def family_of(loss):
     Families compare exact classes, because a subclass may compute something else.
 
     Args:
-        loss: What `compile` takes for one output: a name, a function or a `keras.losses.Loss`.
+        loss: What `compile` takes for one output: a name, a function, a `keras.losses.Loss`, or
+            None for an output without a loss, whose curvature is zero.
 
     Raises:
         ValueError: The loss is not smooth, so that it has no curvature to use, or not one number.
     """
+    if loss is None:
+        return Diagonal()
     loss = keras.losses.get(loss)
     if not isinstance(loss, losses.Loss) and loss in _BY_FUNCTION:
         loss = _BY_FUNCTION[loss]()

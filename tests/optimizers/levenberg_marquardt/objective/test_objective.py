@@ -8,14 +8,15 @@ from least_squares_cases import BATCH, CASES, RNG, pieces
 from speed import slow_but
 
 import kerazoo
-from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
+from kerazoo.optimizers.levenberg_marquardt.linear_algebra import QR, Cholesky
+from kerazoo.optimizers.levenberg_marquardt.quadratic_model import WeightSpace
 
 
 def near(w, objective, solver):
     @tf.function
     def run(w):
-        linearization = solver.linearize(objective(), w)
-        return linearization.gradient, linearization.system, linearization.outputs
+        space = WeightSpace(objective(), w, solver)
+        return space.gradient, space.system, space.linearization.outputs
 
     return run(w)
 

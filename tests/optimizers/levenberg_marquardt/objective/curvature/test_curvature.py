@@ -126,7 +126,7 @@ def test_gradient_and_curvature(name, shape, weighted, float64):
         return tensor
 
     family = family_of(loss)
-    curvature = OutputCurvature([family], value)
+    curvature = OutputCurvature([family], [z[0].size], value)
     (gradient,), (factor,) = curvature([masked(z)])
     expected = differences(lambda v: value([masked(v)]).numpy(), z, 1e-6)
     np.testing.assert_allclose(gradient.numpy().reshape(-1), expected, atol=1e-8)
@@ -203,7 +203,8 @@ def test_probabilities_and_logits_have_the_same_curvature(kind, weighted, float6
     def block(from_logits, z):
         loss = make(from_logits=from_logits)
         family = family_of(loss)
-        _, (factor,) = OutputCurvature([family], keras_loss(loss, y, weight))([tf.constant(z)])
+        curvature = OutputCurvature([family], [z[0].size], keras_loss(loss, y, weight))
+        _, (factor,) = curvature([tf.constant(z)])
         S_t = family.cotangents(factor).numpy()
         return np.einsum("nri,nrj->nij", S_t, S_t)
 
@@ -220,14 +221,28 @@ def test_two_outputs_do_not_disturb_each_other(float64):
         return 0.3 * mse(y, outputs[0]) + 2 * sparse(labelled, outputs[1])
 
     families = [family_of(mse), family_of(sparse)]
-    gradients, factors = OutputCurvature(families, both)([tf.constant(z), tf.constant(logits)])
+    curvature = OutputCurvature(families, [2, CLASSES], both)
+    gradients, factors = curvature([tf.constant(z), tf.constant(logits)])
     for i, (share, loss, target, output) in enumerate(
         [(0.3, mse, y, z), (2, sparse, labelled, logits)]
     ):
-        alone = OutputCurvature([families[i]], lambda v, f=loss, t=target: f(t, v[0]))
+        size = output[0].size
+        alone = OutputCurvature([families[i]], [size], lambda v, f=loss, t=target: f(t, v[0]))
         (gradient,), (factor,) = alone([tf.constant(output)])
         np.testing.assert_allclose(gradients[i], share * gradient, atol=1e-15)
         np.testing.assert_allclose(factors[i], np.sqrt(share) * factor, atol=1e-15)
+    # Side by side, the rows of each output are zero in the other's columns.
+    S_t = curvature.rows(factors).numpy()
+    blocks = [f.cotangents(factor) for f, factor in zip(families, factors, strict=True)]
+    assert S_t.shape == (BATCH, 2 + CLASSES, 2 + CLASSES)
+    np.testing.assert_array_equal(S_t[:, :2, :2], blocks[0])
+    np.testing.assert_array_equal(S_t[:, 2:, 2:], blocks[1])
+    assert not S_t[:, :2, 2:].any()
+    assert not S_t[:, 2:, :2].any()
+    alpha = real(BATCH, 2 + CLASSES)
+    S_alpha = np.einsum("nro,nr->no", S_t, alpha)
+    combined = curvature.combined(factors, tf.constant(alpha))
+    np.testing.assert_allclose(np.concatenate(combined, axis=1), S_alpha, atol=1e-14)
 
 
 @pytest.mark.parametrize("loss", ["mae", "mape", "hinge", losses.CategoricalHinge()])

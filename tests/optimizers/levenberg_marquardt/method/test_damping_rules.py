@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy.optimize import brentq
 
-from kerazoo.optimizers.levenberg_marquardt.damping_rules import RULES, Attempt, DampingState
+from kerazoo.optimizers.levenberg_marquardt.method.damping_rules import RULES, Attempt, DampingState
 
 RNG = np.random.default_rng(1)
 J = RNG.normal(size=(30, 5)) * [1, 1, 1e-2, 1e-4, 1]
@@ -31,7 +31,7 @@ class Model:
         self.first_finite = first_finite
         self.first_right_slope = first_right_slope
 
-    def none(self):
+    def no_candidate(self):
         return tf.zeros(5, tf.float64)
 
     def gradient_length(self):

@@ -109,7 +109,7 @@ class TrustRegion:
             return k + 1, damping, tf.where(near | inside, damping, newton), length, candidate
 
         first = tf.minimum(state.damping, largest)
-        start = (0, state.damping, first, tf.zeros_like(radius), model.none())
+        start = (0, state.damping, first, tf.zeros_like(radius), model.no_candidate())
         _, damping, _, length, candidate = tf.while_loop(unsolved, body, start)
         return candidate, length, state._replace(damping=damping)
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ..quadratic_model.geodesic_acceleration import LARGEST_RATIO
 from .convergence import stop_test
 from .damping_rules import Attempt, DampingState
 from .gain_ratio import SMALLEST_GAIN, gain_ratio, reduction
-from .geodesic_acceleration import LARGEST_RATIO
 from .stop_codes import StopCode
 
 
@@ -46,7 +46,7 @@ def search(
     Args:
         objective: The `Objective` of the batch.
         linearization: Of the objective at w.
-        all_attempts: The solver's model of it, a `ScaledModel` or a `ResidualModel`.
+        all_attempts: The solver's model of it, of quadratic_model/.
         start: The `Start`, with the weights and the `DampingState`.
         loss: The loss at its weights.
         rule: Damping rule.

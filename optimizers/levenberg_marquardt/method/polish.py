@@ -1,10 +1,37 @@
 import tensorflow as tf
 
-from .linear_solvers import QR
+from ..linear_algebra import QR
+from ..quadratic_model import WeightSpace
 
+# Beyond, the QR factors take longer than what they add is worth.
+MAX_WEIGHTS = 2000
 MAX_STEPS = 20
 # A step must shrink what is left of the gradient at least this much to be worth another.
 WORTHWHILE = 0.95
+
+
+def polishes(optimizer, objective, full_batch):
+    """Whether a converged fit is polished.
+
+    Raises:
+        ValueError: It is not, and `polish=True` asks for it.
+    """
+    if optimizer.polish is False:
+        return False
+    weights = optimizer.weights
+    conditions = {
+        "float64 weights": weights.dtype == tf.float64,
+        "a full batch": full_batch,
+        "mse with no regularizer but L2": objective.quadratic,
+        "no weight constraints but `Box` and `NonNeg`": weights.bounded or not weights.constrained,
+        f"at most {MAX_WEIGHTS} weights": weights.size <= MAX_WEIGHTS,
+    }
+    missing = [name for name, holds in conditions.items() if not holds]
+    if missing and optimizer.polish is True:
+        raise ValueError(
+            f"`polish` needs {', '.join(missing)}: leave it at 'auto'. Received: polish=True"
+        )
+    return not missing
 
 
 def polish(objective, w):
@@ -22,13 +49,13 @@ def polish(objective, w):
         return go_on & (k <= MAX_STEPS)
 
     def body(k, w, smallest, candidate, _):
-        linearization = solver.linearize(objective, candidate)
-        T = linearization.system
-        free = weights.free(candidate, linearization.gradient)
+        space = WeightSpace(objective, candidate, solver)
+        T = space.system
+        free = weights.free(candidate, space.gradient)
         if free is not None:
             T = solver.without(T, 1 - tf.cast(free, T.dtype))
         size = tf.norm(solver.projected_residual(T))
-        s, _ = solver.step(T, linearization.gradient, tf.zeros([], w.dtype))
+        s, _ = solver.step(T, space.gradient, tf.zeros([], w.dtype))
         better = (size < WORTHWHILE * smallest) & solver.is_full_rank(T)
         better &= tf.reduce_all(tf.math.is_finite(s))
         k += tf.cast(better, k.dtype)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from speed import slow_but
 
-from kerazoo.optimizers.levenberg_marquardt import symmetric
+from kerazoo.optimizers.levenberg_marquardt.linear_algebra import symmetric
 
 RNG = np.random.default_rng(0)
 SIZES = [1, 3, 130, 511, 701]

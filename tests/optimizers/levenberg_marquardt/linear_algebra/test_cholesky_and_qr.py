@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerazoo.optimizers.levenberg_marquardt.linear_solvers import QR, Cholesky
+from kerazoo.optimizers.levenberg_marquardt.linear_algebra import QR, Cholesky
 
 RNG = np.random.default_rng(0)
 J = RNG.normal(size=(40, 6))

@@ -61,7 +61,7 @@ def mixes_examples(objective, w, outputs):
     The last one alone tells of a running sum over the batch.
     """
     mixed = False
-    for i in (0, objective.batch - 1):
+    for i in (0, objective.chunks.batch - 1):
         alone = objective.outputs_of_example(w, i)
         for together, one in zip(outputs, alone, strict=True):
             scale = tf.reduce_max(tf.abs(together))

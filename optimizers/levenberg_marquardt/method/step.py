@@ -1,0 +1,215 @@
+"""One step: the loss near the weights, the search for a smaller one, whether the fit has converged.
+
+Every function takes the `LevenbergMarquardt`, which holds the arguments and the state.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ..linear_algebra import QR, Cholesky
+from ..objective import with_masks
+from ..quadratic_model import SCALINGS, IterativeSpace, ResidualSpace, WeightSpace
+from ..solver_choice import Problem, choose
+from .convergence import Measured, largest_cosine, rounding_of_loss, stop_code
+from .damping_rules import RULES, DampingState
+from .failures import Failure
+from .polish import polish, polishes
+from .search import search
+from .stop_codes import StopCode
+
+
+class Step(NamedTuple):
+    """What one step did; all but the outputs are numbers for the log."""
+
+    outputs: list
+    attempts: tf.Tensor
+    gain_ratio: tf.Tensor
+    gradient_norm: tf.Tensor
+    step_norm: tf.Tensor
+    polish: tf.Tensor
+    stop_code: tf.Tensor
+    measured: Measured
+
+
+def take_step(optimizer, objective, full_batch, data):
+    """The `Step`; the weights and the optimizer's state are updated.
+
+    Args:
+        optimizer: The `LevenbergMarquardt`.
+        objective: The `Objective` of the batch.
+        full_batch: Whether every step sees this same batch: only then do the convergence tests and
+            the polish mean something.
+        data: The batch, looked through for NaN and Inf.
+    """
+    weights = optimizer.weights
+    objective, space_at = _choose(optimizer, objective)
+    # No step would gain from a start outside the constraints to one inside.
+    w = weights.constrain(weights.vector())
+    space = space_at(objective, w)
+    linearization = space.linearization
+    loss = objective.loss(w, linearization.outputs)
+    healthy = _all_finite(loss) & _all_finite(space.gradient)
+    sloped = objective.agreed(tf.reduce_any(space.gradient != 0))
+    rule = RULES["trust_region" if optimizer.damping_rule == "auto" else optimizer.damping_rule]
+    start = optimizer.way_back.start(
+        objective,
+        linearization,
+        w,
+        healthy,
+        optimizer.iterations.value == 0,
+        data,
+        DampingState(optimizer.damping.value, optimizer.growth.value, optimizer.trust_radius.value),
+        rule,
+    )
+    healthy = (start.failure == Failure.NONE) & ~start.taken_back
+    known_norms = optimizer.variable_norms if space.norms_by_variable else optimizer.column_norms
+    largest_norms = SCALINGS[optimizer.scaling].norms(known_norms.value, space.norms)
+    if optimizer.momentum:
+        model = space.model(largest_norms, optimizer.momentum * optimizer.last_step.value)
+    else:
+        model = space.model(largest_norms)
+    first_damping = _first_damping(optimizer, rule, space, model)
+    found = search(
+        objective,
+        linearization,
+        model,
+        start._replace(state=rule.begin(start.state, model, first_damping)),
+        loss,
+        rule,
+        tf.where(healthy, optimizer.max_attempts, 0),
+        (_tolerance(optimizer, "ftol"), _tolerance(optimizer, "xtol")),
+        optimizer.geodesic_acceleration,
+        optimizer.way_back.check_gradient.value > 0 if full_batch else None,
+    )
+    code = tf.where(found.accepted, int(StopCode.GOES_ON), int(StopCode.REJECTED))
+    measured = Measured(*[tf.zeros_like(loss)] * len(Measured._fields))
+    new_w, z = found.w, found.outputs
+    polished = polishes(optimizer, objective, full_batch)
+    finished = found.stop_code != StopCode.GOES_ON
+    if full_batch:
+        measured = _measured(space, model, found, loss)
+        is_flat = ~sloped & tf.reduce_all(space.norms == 0) & (loss != 0)
+        tolerances = _tolerance(optimizer, "ftol"), _tolerance(optimizer, "gtol")
+        code = objective.agreed(stop_code(found, measured, loss, is_flat, *tolerances))
+        code = tf.where(healthy, code, int(StopCode.GOES_ON))
+        converged = (code > StopCode.GOES_ON) & (code <= StopCode.ROUNDING)
+        optimizer.converged.assign(tf.cast(converged, tf.int32))
+        finished |= (code > StopCode.GOES_ON) & (code <= StopCode.NO_DESCENT)
+        if polished:
+            new_w, z = tf.cond(converged, partial(_polished, objective, new_w), lambda: (new_w, z))
+    # A region with no room left in it would hold on to the weights for other data too.
+    radius = tf.where(finished, tf.zeros_like(found.state.radius), found.state.radius)
+    state = found.state._replace(radius=radius)
+    _remember(optimizer, start, state, known_norms, largest_norms, healthy & sloped)
+    step = new_w - w
+    step_norm = tf.norm(step)
+    optimizer.way_back.remember(w, tf.where(healthy, step_norm, tf.zeros_like(step_norm)))
+    weights.assign(new_w)
+    if optimizer.momentum:
+        optimizer.last_step.assign(tf.where(healthy, step, tf.zeros_like(step)))
+    return Step(
+        outputs=objective.structured(with_masks(z, linearization.outputs)),
+        attempts=tf.where(start.taken_back, 1, found.attempts),
+        gain_ratio=tf.where(start.taken_back, -tf.ones_like(loss), found.gain_ratio),
+        gradient_norm=tf.norm(space.gradient),
+        step_norm=step_norm,
+        polish=tf.constant(float(polished)),
+        stop_code=tf.where(start.taken_back, int(StopCode.TAKEN_BACK), code),
+        measured=measured,
+    )
+
+
+def _choose(optimizer, objective):
+    """The objective in chunks, and the function of objective and w to the solver's space."""
+    layered, penalized = objective.layered_jacobian, bool(objective.penalty.regularized)
+    weights = optimizer.weights
+    problem = Problem(
+        rows=objective.rows * (objective.chunks.static_batch or optimizer.examples_expected),
+        weights=weights.size,
+        product_cost=layered.product_cost,
+        floats_per_row=layered.floats_per_row,
+        groups=len(weights.variables) if penalized else 1,
+        double=weights.dtype == tf.float64,
+        weight_space=weights.constrained or optimizer.geodesic_acceleration,
+        residual_space=bool(optimizer.momentum),
+        replicas=objective.num_replicas,
+    )
+    choice = choose(optimizer.solver, optimizer.jacobian_rows, problem)
+    optimizer.choice = choice.reason
+    scaled = optimizer.scaling != "identity"
+    if choice.solver == "cg":
+        optimizer.cg_iterations.assign(0)
+        count = optimizer.cg_iterations.assign_add
+        space_at = partial(
+            IterativeSpace, scaled=scaled, tolerance=optimizer.cg_tolerance, count=count
+        )
+    elif choice.solver == "dual":
+        space_at = partial(ResidualSpace, scaled=scaled)
+    else:
+        solver = {"qr": QR, "cholesky": Cholesky}[choice.solver](objective.quadratic)
+        space_at = partial(WeightSpace, solver=solver)
+    return objective.in_chunks(choice.rows_at_a_time), space_at
+
+
+def _first_damping(optimizer, rule, space, model):
+    if optimizer.initial_damping != "auto":
+        return tf.constant(optimizer.initial_damping, space.gradient.dtype)
+    if rule.first_damping is None:
+        return None
+    # Relative to the largest diagonal entry, which is 1 unless scaling="identity".
+    return rule.first_damping * tf.reduce_max((space.norms / model.D) ** 2)
+
+
+def _tolerance(optimizer, name):
+    return tf.constant(optimizer.tolerances()[name], optimizer.weights.dtype)
+
+
+def _measured(space, model, found, loss):
+    linearization = space.linearization
+    rounding = tf.cond(
+        found.accepted,
+        lambda: tf.zeros_like(loss),
+        lambda: rounding_of_loss(loss, linearization.outputs, linearization.output_gradients),
+    )
+    gain = tf.maximum(tf.abs(found.reduction), found.predicted)
+    downhill = space.objective.weights.downhill(space.w, space.gradient)
+    return Measured(
+        gain=tf.math.divide_no_nan(gain, tf.abs(loss)),
+        length=tf.math.divide_no_nan(found.length, model.length_of_weights()),
+        cosine=largest_cosine(space.gradient_sizes(downhill), space.norms, loss),
+        predicted=found.predicted,
+        rounding=rounding,
+    )
+
+
+def _polished(objective, w):
+    w = polish(objective, w)
+    return w, objective.outputs(w)
+
+
+def _remember(optimizer, start, state, known_norms, norms, learned):
+    """Keeps the state for the next step.
+
+    A batch with NaN leaves no trace but `failure`, and one without a gradient, as where all sample
+    weights are zero, none: it says nothing about how far to go.
+    """
+    for variable, value, before in (
+        (optimizer.damping, state.damping, start.state.damping),
+        (optimizer.growth, state.growth, start.state.growth),
+        (optimizer.trust_radius, state.radius, start.state.radius),
+        (known_norms, norms, known_norms.value),
+    ):
+        variable.assign(tf.where(learned, value, before))
+    optimizer.iterations.assign_add(1)
+    first = (start.failure != Failure.NONE) & (optimizer.failure.value == Failure.NONE)
+    for variable, value in (
+        (optimizer.failure, start.failure),
+        (optimizer.failed_step, optimizer.iterations.value),
+    ):
+        variable.assign(tf.where(first, value, variable.value))
+
+
+def _all_finite(tensor):
+    return tf.reduce_all(tf.math.is_finite(tensor))

@@ -1,0 +1,107 @@
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..linear_algebra import Nystroem, conjugate_gradients
+from .momentum import Momentum
+from .residual_space import ResidualSpace
+from .scaling import scale_of
+
+# Rows whose inner products with all others make the preconditioner.
+_SAMPLED_ROWS = 512
+
+
+class IterativeStep(NamedTuple):
+    s: tf.Tensor  # in the weights
+    J_s: tf.Tensor  # (rows,)
+    damping: tf.Tensor
+
+
+class IterativeSpace(ResidualSpace):
+    """The loss near w for many residuals and many weights: no matrix is made of either.
+
+    Args:
+        objective, w, scaled: As for `ResidualSpace`.
+        tolerance: Of the residual of conjugate gradients, relative to their right-hand side.
+        count: Function that is told the iterations of each solve.
+    """
+
+    def __init__(self, objective, w, scaled, tolerance, count):
+        super().__init__(objective, w, scaled)
+        self.tolerance = tolerance
+        self.count = count
+
+    def model(self, norms, v=None):
+        """The `IterativeModel`, scaled with these norms; v is a part of the last step, or None."""
+        return IterativeModel(self, norms, v)
+
+
+class IterativeModel(Momentum):
+    """What `ResidualModel` is, by conjugate gradients, with steps in the weights for candidates.
+
+    An iteration takes one product with J^T and one with J. The preconditioner is Nyström's: the
+    inner products of the rows of J, seen through a sample of the rows.
+    """
+
+    def __init__(self, space, norms, v):
+        super().__init__(space, v)
+        self.space = space
+        self.w = space.w
+        self.weights = space.objective.weights
+        self.rest = space.rest
+        self.D = scale_of(norms)
+        self.eta = space.penalty_curvature(self.D)
+        eps = np.finfo(self.w.dtype.as_numpy_dtype).eps
+        self.least_damping = eps * tf.reduce_sum(space.squares / self.D**2)
+        self._nystroem = Nystroem(*self.jacobian.sampled_gram(self.D**-2, _SAMPLED_ROWS))
+
+    def no_candidate(self):
+        zero = tf.zeros([], self.w.dtype)
+        return IterativeStep(tf.zeros_like(self.w), tf.zeros_like(self.r), zero)
+
+    def gradient_length(self):
+        return tf.norm(self.gradient() / self.weights.spread(self.D))
+
+    def length_of_weights(self):
+        return tf.norm(self.w * self.weights.spread(self.D))
+
+    def solve(self, damping):
+        """The candidate, its length, and about `-|s| d|s| / d damping`.
+
+        The last as if s were an eigenvector of the system: its own would take a second solution.
+        """
+        J, spread = self.jacobian, self.weights.spread
+        damping = tf.maximum(damping, self.least_damping)
+        nu = 1 / (damping + self.eta) / self.D**2
+        shares, of_rest = spread(damping * nu), 0.0
+        b = self.r
+        if self.rest is not None:
+            of_rest = spread(nu) * self.rest
+            b -= J.mv(of_rest)
+
+        def product(alpha):
+            return damping * alpha + J.mv(shares * J.transpose_mv(alpha))
+
+        alpha, iterations = conjugate_gradients(
+            product, b, self._nystroem.inverse(damping), self.space.tolerance
+        )
+        self.space.count(iterations)
+        s = -(shares * J.transpose_mv(alpha) + of_rest)
+        candidate = IterativeStep(s, J.mv(s), damping)
+        squares = tf.norm(s * spread(self.D)) ** 2
+        slope = squares**2 / (damping * squares + self._curvature(candidate))
+        return candidate, tf.sqrt(squares), slope
+
+    def direction(self, candidate):
+        return candidate.s + self.v
+
+    def predicted_reduction(self, candidate):
+        along_g = tf.tensordot(self.r, candidate.J_s, 1)
+        if self.rest is not None:
+            along_g += tf.tensordot(self.rest, candidate.s, 1)
+        return self.with_momentum(along_g, -along_g - self._curvature(candidate) / 2)
+
+    def _curvature(self, candidate):
+        of_penalty = self.space.linearization.penalty_curvature * candidate.s**2
+        return tf.reduce_sum(candidate.J_s**2) + tf.reduce_sum(of_penalty)
