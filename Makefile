@@ -6,8 +6,9 @@ TEST_TOOLS := 'matplotlib>=3.8' 'pytest>=8.0' 'pytest-xdist>=3.6' 'scikit-learn>
 
 # What runs on every Keras backend, and on the oldest Keras and TensorFlow.
 EVERYWHERE := tests/layers tests/losses tests/initializers
-BACKENDS := $(EVERYWHERE) tests/test_promises.py tests/test_backends.py tests/models/test_ready_networks.py \
-	tests/models/test_residual_network.py tests/models/test_seed_report.py
+BACKENDS := $(EVERYWHERE) tests/test_promises.py tests/test_backends.py tests/test_layer_calls.py \
+	tests/models/test_ready_networks.py tests/models/test_residual_network.py \
+	tests/models/test_seed_report.py
 
 .PHONY: example test test-all test-backends test-oldest lint wheel-test clean
 

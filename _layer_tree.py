@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from ._layers_inside import layers_of
+from ._layer_calls import layers_of
 from ._names import snake_case, without_number
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from ._layer_calls import is_signal
+from ._layer_signals import is_signal
 
 
 def signal_gradients(run, weights):

@@ -6,10 +6,10 @@ from keras import ops
 
 from .._arguments import boolean, in_words
 from .._keras_objects import keras_object
-from .._layers_inside import layers_of
+from .._layer_calls import layers_of
 from ._batches import all_targets, arrays, is_dataset
 from ._compiled_loss import loss_pairs
-from ._layer_calls import kernel_of
+from ._layer_signals import kernel_of
 from ._target_constants import (
     BINARY,
     CATEGORICAL,

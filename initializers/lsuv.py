@@ -6,8 +6,9 @@ import numpy as np
 from keras import ops
 
 from .._arguments import boolean, number, positive_integer, wrong
+from .._layer_calls import intercepted
 from ._batches import inputs_of
-from ._layer_calls import intercepted, is_signal, kernel_of, outputs_and_signal, watched_layers
+from ._layer_signals import is_signal, kernel_of, outputs_and_signal, watched_layers
 from ._seeds import fresh_seed, read_seed
 
 
@@ -159,7 +160,7 @@ def _used_kernels(model, inputs):
     def uses(variable):
         return kernels[id(variable)].uses if id(variable) in kernels else 0
 
-    with keras.StatelessScope(), intercepted(watched_layers(model), count):
+    with keras.StatelessScope(), intercepted(watched_layers(model), "call", count):
         model(inputs, training=False)
     if not kernels:
         raise ValueError(
@@ -205,7 +206,7 @@ class _Scaling:
         for i in range(self.max_iterations):
             for kernel in self.kernels:
                 kernel.moments = np.zeros(3)
-            with intercepted(self.by_layer, self._visit):
+            with intercepted(self.by_layer, "call", self._visit):
                 model(inputs, training=False)
             off = [kernel for kernel in self.kernels if not self._is_near(kernel.variance)]
             if not off:

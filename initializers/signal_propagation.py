@@ -5,16 +5,10 @@ import numpy as np
 from keras import ops
 
 from .._arguments import in_words, wrong
+from .._layer_calls import intercepted
 from ._batches import first_batch, inputs_of, is_dataset, tensors
 from ._compiled_loss import fit_loss
-from ._layer_calls import (
-    bias_of,
-    intercepted,
-    is_float,
-    is_signal,
-    outputs_and_signal,
-    watched_layers,
-)
+from ._layer_signals import bias_of, is_float, is_signal, outputs_and_signal, watched_layers
 from ._signal_gradients import signal_gradients
 from .signal_report import Signal, SignalReport
 
@@ -111,7 +105,7 @@ def signal_propagation(model, inputs, targets=None, loss=None):
             return signal
 
         entering = keras.tree.map_structure(touch_input, inputs)
-        with intercepted(layers, record):
+        with intercepted(layers, "call", record):
             outputs = model(entering, training=False)
         if total_loss is None:
             value = _along_a_direction(outputs)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ..._layers_inside import layers_of
+from ..._layer_calls import layers_of
 
 # Under training=True these do something that they do not do under training=False.
 _RATES = ("rate", "dropout", "recurrent_dropout", "stddev")

@@ -3,7 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..._arguments import fraction, integer, positive_integer, wrong
-from ..._layers_inside import layers_of
+from ..._layer_calls import layers_of
 from ._paired_weights import PairedWeights, check_network
 
 

@@ -5,13 +5,12 @@ Jacobian needs no more than these inputs and the derivative of the row in the ca
 the whole Jacobian falls apart into one small problem a layer (blocks/).
 """
 
-import contextlib
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from ...._layers_inside import layers_of
+from ...._layer_calls import intercepted, layers_of
 
 # A batch size that no other axis has by accident: it tells the tensors that hold a batch.
 _BATCH = 1021
@@ -42,7 +41,14 @@ class Recorder:
         self.graph = tf.compat.v1.get_default_graph()
         self.values = self.weights.split(w)
         everything = range(len(self.values))
-        with self._watched_layers(), self.weights.scope_of(everything, self.values):
+        layers = layers_of(self.network)
+        # Where it is another layer's, as a recurrent layer's is its cell's, it is seen there.
+        activated = [layer for layer in layers if callable(vars(layer).get("activation"))]
+        with (
+            intercepted(layers, "call", self._record_call),
+            intercepted(activated, "activation", self._record_activation),
+            self.weights.scope_of(everything, self.values),
+        ):
             return self.network(x, training=False)
 
     def floats_per_example(self):
@@ -50,51 +56,28 @@ class Recorder:
         tensors = [t for operation in self.graph.get_operations() for t in operation.outputs]
         return sum((t.shape[1:].num_elements() or 0) for t in tensors if holds_batch(t))
 
-    @contextlib.contextmanager
-    def _watched_layers(self):
-        layers = layers_of(self.network)
-        activations = [(layer, vars(layer).get("activation")) for layer in layers]
-        activations = [(layer, own) for layer, own in activations if callable(own)]
-        # Past Keras's __setattr__, which would track the functions as parts of the layers.
-        for layer in layers:
-            vars(layer)["call"] = self._watched_call(layer, layer.call)
-        for layer, own in activations:
-            vars(layer)["activation"] = self._watched_activation(own)
+    def _record_call(self, layer, call, args, kwargs):
+        if not self._in_main_graph():
+            return call(*args, **kwargs)
+        position, start = len(self.calls), self._operations_so_far()
+        self.calls.append(LayerCall(layer, (args, kwargs), [], None, range(start, start)))
+        self._open.append(position)
         try:
-            yield
+            outputs = tf.nest.map_structure(_own, call(*args, **kwargs))
         finally:
-            for layer in layers:
-                del vars(layer)["call"]
-            for layer, own in activations:
-                vars(layer)["activation"] = own
+            self._open.pop()
+        self.calls[position] = self.calls[position]._replace(
+            outputs=tf.nest.flatten(outputs),
+            operations=range(start, self._operations_so_far()),
+        )
+        return outputs
 
-    def _watched_call(self, layer, call):
-        def watched(*args, **kwargs):
-            if not self._in_main_graph():
-                return call(*args, **kwargs)
-            position, start = len(self.calls), self._operations_so_far()
-            self.calls.append(LayerCall(layer, (args, kwargs), [], None, range(start, start)))
-            self._open.append(position)
-            try:
-                outputs = tf.nest.map_structure(_own, call(*args, **kwargs))
-            finally:
-                self._open.pop()
-            self.calls[position] = self.calls[position]._replace(
-                outputs=tf.nest.flatten(outputs),
-                operations=range(start, self._operations_so_far()),
-            )
-            return outputs
-
-        return watched
-
-    def _watched_activation(self, activation):
-        def watched(x, *args, **kwargs):
-            if self._open and self._in_main_graph():
-                position = self._open[-1]
-                self.calls[position] = self.calls[position]._replace(before_activation=x)
-            return activation(x, *args, **kwargs)
-
-        return watched
+    def _record_activation(self, layer, activation, args, kwargs):
+        if self._open and self._in_main_graph():
+            position = self._open[-1]
+            z = _first_argument(args, kwargs)
+            self.calls[position] = self.calls[position]._replace(before_activation=z)
+        return activation(*args, **kwargs)
 
     def _in_main_graph(self):
         return tf.compat.v1.get_default_graph() is self.graph
@@ -163,7 +146,10 @@ def tensors_of(arguments):
 
 
 def first_argument(call):
-    args, kwargs = call.arguments
+    return _first_argument(*call.arguments)
+
+
+def _first_argument(args, kwargs):
     return args[0] if args else next(iter(kwargs.values()))
 
 

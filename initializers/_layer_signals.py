@@ -1,13 +1,9 @@
-"""One forward pass of a model, watched layer by layer."""
-
-import contextlib
+"""What a layer's signal is, and the kernel that sets its scale."""
 
 import keras
 from keras import ops
 
-from .._layers_inside import layers_of
-
-_MISSING = object()
+from .._layer_calls import layers_of, replaced
 
 
 def watched_layers(model):
@@ -23,19 +19,6 @@ def watched_layers(model):
     ]
 
 
-@contextlib.contextmanager
-def intercepted(layers, on_call):
-    """Inside it `on_call(layer, call, args, kwargs)` stands in for each layer's `call`."""
-    with contextlib.ExitStack() as stack:
-        for layer in layers:
-
-            def instead(*args, layer=layer, call=layer.call, **kwargs):
-                return on_call(layer, call, args, kwargs)
-
-            stack.enter_context(_replaced(layer, "call", instead))
-        yield
-
-
 def outputs_and_signal(layer, call, args, kwargs, touch):
     """What the layer gives, and what its kernel does: the value before a fused activation.
 
@@ -46,7 +29,7 @@ def outputs_and_signal(layer, call, args, kwargs, touch):
     if kernel_of(layer) is None or not callable(activation):
         return _touched(call(*args, **kwargs), touch)
     if inner is not layer:  # Step by step nothing can be seen, but an activation can wait.
-        with _replaced(inner, "activation", keras.activations.linear):
+        with replaced(inner, "activation", keras.activations.linear):
             before_activation, signal = _touched(call(*args, **kwargs), touch)
         return activation(before_activation), signal
     signals = []
@@ -56,7 +39,7 @@ def outputs_and_signal(layer, call, args, kwargs, touch):
         signals.append(signal)
         return activation(z)
 
-    with _replaced(layer, "activation", touching_activation):
+    with replaced(layer, "activation", touching_activation):
         outputs = call(*args, **kwargs)
     return (outputs, signals[0]) if signals else _touched(outputs, touch)
 
@@ -105,17 +88,3 @@ def _touched(outputs, touch):
     if signal is None:
         return outputs, None
     return keras.tree.pack_sequence_as(outputs, [signal, *flat[1:]]), signal
-
-
-@contextlib.contextmanager
-def _replaced(layer, name, value):
-    # In the instance's dict, past Keras's own bookkeeping of attributes.
-    before = vars(layer).get(name, _MISSING)
-    vars(layer)[name] = value
-    try:
-        yield
-    finally:
-        if before is _MISSING:
-            del vars(layer)[name]
-        else:
-            vars(layer)[name] = before
