@@ -2,7 +2,7 @@
 
 import warnings
 
-from ...optimizers.levenberg_marquardt.method import Failure, StopCode
+from ...optimizers.levenberg_marquardt.method import Failure, StopCode, tolerances
 from .network_checks import mixing_layer
 from .step_report import unpacked
 
@@ -69,7 +69,7 @@ class FitWatch:
         if self.last is None:
             return "No step was taken: the fit had no epochs left.", False
         code, measured = self.last
-        sentence = code.sentence(measured, self.optimizer.tolerances())
+        sentence = code.sentence(measured, tolerances(self.optimizer))
         if self.whole_batch and code.ends_fit:
             return sentence, code > StopCode.ROUNDING
         if epochs_taken < self.epochs:

@@ -2,7 +2,6 @@ import inspect
 import warnings
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ..._arguments import boolean, choice, number, positive_integer, text
@@ -29,12 +28,11 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     Gauss-Newton method; F is the whole loss, with weights, masks and regularizers, and lambda is
     on the scale of F, so that it means the same for any batch size.
 
-    Use it inside `kerazoo.models.LeastSquares`, which computes Jacobians, for regression and
-    classification where a low loss matters and the data are clean: there it reaches in tens of
-    steps what Adam does not in tens of thousands. A step is exact for any number of weights, and
-    its price follows the smaller of residuals (examples x outputs) and weights. So a network of
-    millions of weights takes batches of up to a few thousand residuals. Not for where the best fit
-    to the training data is not what is wanted and early stopping of a first-order method does the
+    Use it inside `kerazoo.models.LeastSquares`, for regression and classification where a low loss
+    matters and the data are clean: there it reaches in tens of steps what Adam does not in tens of
+    thousands. A step is exact for any number of weights, and its price follows the smaller of
+    residuals (examples x outputs) and weights: a network of millions of weights takes batches of up
+    to a few thousand residuals. Not for where early stopping of a first-order method does the
     regularizing. It runs on TensorFlow.
 
     **Solvers.** With n residuals and p weights, "cholesky" factors a (p, p) matrix in
@@ -50,20 +48,17 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     `keras.config.set_floatx("float64")`: Keras computes losses in floatx, whatever the precision
     of the layers. Prefer losses `from_logits=True`.
 
-    **State.** `damping` is a variable, the lambda of the next attempt; `trust_radius` is the
-    variable that decides for the rule "trust_region" (its lambda follows from the radius).
-    Assign to them at any time, after loading too: `optimizer.damping.assign(1.0)`. Both are saved
-    with the model. `reset()` forgets them. A rejected attempt changes nothing but these. If all
+    **State.** `damping`, the lambda of the next attempt, and `trust_radius`, which decides for the
+    rule "trust_region", are variables: assign to them at any time, after loading too, as in
+    `optimizer.damping.assign(1.0)`. Both are saved with the model; `reset()` forgets them. If all
     attempts of a step are rejected the weights stay as they were, and the next step begins with
-    the damping reached (at most 1e30). A batch without a gradient leaves them as they are. Where
-    nothing is left to gain, the trust region is forgotten: the next batch, or `fit`, begins with a
-    new one.
+    the damping reached (at most 1e30). A batch without a gradient changes nothing. Where nothing is
+    left to gain, the trust region is forgotten: the next batch, or `fit`, begins with a new one.
 
     **Convergence** ends a full-batch `fit` as in MINPACK, by any of three tests, and sets
     `converged`. So does a step whose attempts are all rejected where rounding hides any gain. After
     a `fit`, `stop_reason` says in a sentence why it ended: which test at what value, a start at
-    which no output depends on the weights, no finite step, all epochs used up, a callback. Before,
-    it is None.
+    which no output depends on the weights, no finite step, all epochs used up, a callback.
 
     **Finite weights.** No step ends where the loss or its gradient is NaN or Inf. Such a trial is a
     rejected attempt. If the gradient shows it only at the next step, that step takes the weights
@@ -117,9 +112,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
 
     Raises:
         TypeError: An argument of Keras's other optimizers, such as `learning_rate`.
-        ValueError: An argument is none of the above; in a plain model's `fit`, which has no
-            Jacobian to give; when compiled for other variables than before; a step that would need
-            too much memory.
+        ValueError: An argument is none of the above; the `fit` of a plain model; compiled for other
+            variables than before; a step that would need too much memory.
 
     Example:
 
@@ -176,11 +170,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.cg_tolerance = number("cg_tolerance", cg_tolerance, above=0)
         self.momentum = number("momentum", momentum, minimum=0, below=1)
         check_together(self)
-        # Which solver the last traced step took, and why, in words.
-        self.choice = None
-        # What it is chosen for where the graph does not know the size of a batch.
-        self.examples_expected = 32
-        self.stop_reason = None
+        self.choice = self.stop_reason = None
+        self.examples_expected = 32  # where the graph does not know the size of a batch
 
     def build(self, variables):
         """Creates the state for these variables; the same variables again keep it."""
@@ -190,25 +181,24 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         self.weights = FlatWeights(variables)
         check_variables(self, variables)
         super().build(self.weights.variables)
-        dtype = self.weights.dtype.name
-        self.damping = self.add_variable((), "zeros", dtype, name="damping")
-        self.trust_radius = self.add_variable((), "zeros", dtype, name="trust_radius")
-        self.growth = self.add_variable((), "zeros", dtype, name="growth")
+
+        def state(name, shape=(), dtype=self.weights.dtype.name):
+            return self.add_variable(shape, "zeros", dtype, name=name)
+
+        self.damping, self.trust_radius = state("damping"), state("trust_radius")
+        self.growth = state("growth")
         if self.momentum:
-            size = self.weights.size
-            self.last_step = self.add_variable((size,), "zeros", dtype, name="last_step")
+            self.last_step = state("last_step", (self.weights.size,))
         # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
         small = self.weights.size <= MAX_WEIGHTS_TO_FACTOR and not self.momentum
         factored = self.solver in ("cholesky", "qr") or (self.solver == "auto" and small)
-        size = self.weights.size if factored else 0
-        self.column_norms = self.add_variable((size,), "zeros", dtype, name="norms")
-        variables = len(self.weights.variables)
-        self.variable_norms = self.add_variable((variables,), "zeros", dtype, name="variable_norms")
-        self.converged = self.add_variable((), "zeros", "int32", name="converged")
-        self.cg_iterations = self.add_variable((), "zeros", "int32", name="cg_iterations")
-        self.failure = self.add_variable((), "zeros", "int32", name="failure")
-        self.failed_step = self.add_variable((), "zeros", "int64", name="failed_step")
-        self.way_back = WayBack(self.weights.size, dtype)
+        self.column_norms = state("norms", (self.weights.size if factored else 0,))
+        self.variable_norms = state("variable_norms", (len(self.weights.variables),))
+        self.converged = state("converged", dtype="int32")
+        self.cg_iterations = state("cg_iterations", dtype="int32")
+        self.failure = state("failure", dtype="int32")
+        self.failed_step = state("failed_step", dtype="int64")
+        self.way_back = WayBack(self.weights.size, self.weights.dtype.name)
         self.reset()
 
     def begin_fit(self):
@@ -221,13 +211,6 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
     def check_next_gradient(self):
         """Lets the next step look at the gradient where it leads, as if it were not the last."""
         self.way_back.check_gradient.assign(1)
-
-    def tolerances(self):
-        """What the sentence of a `StopCode` names: the tolerances as numbers, and the attempts."""
-        eps = np.finfo(self.weights.dtype.as_numpy_dtype).eps
-        given = {"ftol": self.ftol, "xtol": self.xtol, "gtol": self.gtol}
-        numbers = {k: 2 * eps if v == "auto" else v for k, v in given.items()}
-        return {**numbers, "max_attempts": self.max_attempts}
 
     def reset(self):
         """Forgets damping, trust region and column norms, as if no step had been taken."""
@@ -252,9 +235,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
 
     def update_step(self, gradient, variable, learning_rate):
         raise ValueError(
-            "LevenbergMarquardt needs the Jacobian of the outputs, and Keras's `fit` gives an "
-            "optimizer no more than the gradient: wrap the model, "
-            "`kerazoo.models.LeastSquares(model)`, and compile and fit that. "
+            "LevenbergMarquardt needs the Jacobian, and Keras's `fit` gives an optimizer no more "
+            "than the gradient: compile and fit `kerazoo.models.LeastSquares(model)` instead. "
             f"Received: a gradient for {variable.name}"
         )
 

@@ -17,6 +17,14 @@ class Measured(NamedTuple):
     rounding: tf.Tensor  # of the loss
 
 
+def tolerances(optimizer):
+    """What the sentence of a `StopCode` names: the tolerances as numbers, and the attempts."""
+    eps = np.finfo(optimizer.weights.dtype.as_numpy_dtype).eps
+    given = {name: getattr(optimizer, name) for name in ("ftol", "xtol", "gtol")}
+    numbers = {name: 2 * eps if value == "auto" else value for name, value in given.items()}
+    return {**numbers, "max_attempts": optimizer.max_attempts}
+
+
 def stop_test(reduction, predicted, gain_ratio, loss, length, weights_length, ftol, xtol):
     """MINPACK's tests after an attempt, as a `StopCode`: nothing left to gain, or no room to move.
 

@@ -12,7 +12,7 @@ from ..linear_algebra import QR, Cholesky
 from ..objective import with_masks
 from ..quadratic_model import SCALINGS, IterativeSpace, ResidualSpace, WeightSpace
 from ..solver_choice import Problem, choose
-from .convergence import Measured, largest_cosine, rounding_of_loss, stop_code
+from .convergence import Measured, largest_cosine, rounding_of_loss, stop_code, tolerances
 from .damping_rules import RULES, DampingState
 from .failures import Failure
 from .polish import polish, polishes
@@ -91,8 +91,8 @@ def take_step(optimizer, objective, full_batch, data):
     if full_batch:
         measured = _measured(space, model, found, loss)
         is_flat = ~sloped & tf.reduce_all(space.norms == 0) & (loss != 0)
-        tolerances = _tolerance(optimizer, "ftol"), _tolerance(optimizer, "gtol")
-        code = objective.agreed(stop_code(found, measured, loss, is_flat, *tolerances))
+        ftol, gtol = _tolerance(optimizer, "ftol"), _tolerance(optimizer, "gtol")
+        code = objective.agreed(stop_code(found, measured, loss, is_flat, ftol, gtol))
         code = tf.where(healthy, code, int(StopCode.GOES_ON))
         converged = (code > StopCode.GOES_ON) & (code <= StopCode.ROUNDING)
         optimizer.converged.assign(tf.cast(converged, tf.int32))
@@ -163,7 +163,7 @@ def _first_damping(optimizer, rule, space, model):
 
 
 def _tolerance(optimizer, name):
-    return tf.constant(optimizer.tolerances()[name], optimizer.weights.dtype)
+    return tf.constant(tolerances(optimizer)[name], optimizer.weights.dtype)
 
 
 def _measured(space, model, found, loss):
