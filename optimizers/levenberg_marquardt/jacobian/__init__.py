@@ -5,7 +5,7 @@ It knows networks and weights, and neither losses nor the method.
 
 from .chunks import Chunks
 from .jacobian import LayeredJacobian
-from .network_as_function import check_outputs
+from .network_as_function import check_outputs, differs_alone
 from .operator import JacobianOperator, SumOfOperators
 from .rows_at_once import for_each_row
 
@@ -15,5 +15,6 @@ __all__ = [
     "LayeredJacobian",
     "SumOfOperators",
     "check_outputs",
+    "differs_alone",
     "for_each_row",
 ]

@@ -1,5 +1,7 @@
 """What makes a network a function with one row of outputs for each example, with derivatives."""
 
+import tensorflow as tf
+
 from .layer_calls import holds_batch
 
 _RANDOM = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNormal")
@@ -36,6 +38,19 @@ def check_outputs(outputs):
             "Each output must hold floating numbers, to have a derivative: leave others out of "
             f"the model. Received: output dtypes={[z.dtype.name for z in outputs]}"
         )
+
+
+def differs_alone(together, alone, i):
+    """Whether example i has another output beside other examples than when it is run alone.
+
+    Args:
+        together: (batch, ...), of all.
+        alone: (1, ...), of example i.
+        i: Its place in the batch.
+    """
+    together, alone = tf.cast(together, tf.float64), tf.cast(alone, tf.float64)
+    rounding = 1e-3 * tf.reduce_max(tf.abs(together))
+    return tf.reduce_any(tf.abs(together[i] - alone[0]) > rounding)
 
 
 def check_draws_nothing(recorder):

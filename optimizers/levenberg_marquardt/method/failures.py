@@ -3,6 +3,8 @@ import enum
 import keras
 import tensorflow as tf
 
+from ..jacobian import differs_alone
+
 
 class Failure(enum.IntEnum):
     """Why no step can be taken. `LevenbergMarquardt.failure` holds the number: a graph cannot
@@ -64,6 +66,5 @@ def mixes_examples(objective, w, outputs):
     for i in (0, objective.chunks.batch - 1):
         alone = objective.outputs_of_example(w, i)
         for together, one in zip(outputs, alone, strict=True):
-            scale = tf.reduce_max(tf.abs(together))
-            mixed |= tf.reduce_any(tf.abs(together[i : i + 1] - one) > 1e-3 * scale)
+            mixed |= differs_alone(together, one, i)
     return mixed
