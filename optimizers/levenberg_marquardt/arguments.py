@@ -41,9 +41,10 @@ def check_variables(optimizer, variables):
             "LevenbergMarquardt when the model or what is trainable in it has changed. "
             f"Received: variables={[v.path for v in variables]}"
         )
-    regularized = [v.path for v in optimizer.weights.variables if v.regularizer is not None]
-    if optimizer.momentum and regularized:
-        raise ValueError(
-            "`momentum` cannot be had together with weight regularizers. "
-            f"Received: momentum={optimizer.momentum}, regularized weights={regularized}"
-        )
+    for name in ("regularizer", "constraint"):
+        own = [v.path for v in optimizer.weights.variables if getattr(v, name) is not None]
+        if optimizer.momentum and own:
+            raise ValueError(
+                f"`momentum` cannot be had together with weight {name}s. "
+                f"Received: momentum={optimizer.momentum}, weights with a {name}={own}"
+            )

@@ -11,7 +11,7 @@ from .method import take_step
 from .method.damping_rules import RULES
 from .method.start import WayBack
 from .quadratic_model import SCALINGS
-from .solver_choice import MAX_WEIGHTS_TO_FACTOR
+from .solver_choice import may_factor
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -190,8 +190,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         if self.momentum:
             self.last_step = state("last_step", (self.weights.size,))
         # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
-        small = self.weights.size <= MAX_WEIGHTS_TO_FACTOR and not self.momentum
-        factored = self.solver in ("cholesky", "qr") or (self.solver == "auto" and small)
+        weight_space = self.geodesic_acceleration or self.weights.constrained
+        factored = may_factor(self.solver, self.weights.size, weight_space, bool(self.momentum))
         self.column_norms = state("norms", (self.weights.size if factored else 0,))
         self.variable_norms = state("variable_norms", (len(self.weights.variables),))
         self.converged = state("converged", dtype="int32")

@@ -7,7 +7,7 @@ For n residuals and p weights:
 | `cholesky` | n p^2 / 2 + p^3 / 3            | 4 p^2                                 |
 | `qr`       | 2 n p^2 + 2 p^3                | 6 p^2                                 |
 | `dual`     | n^2 c + n^3 / 3                | (4 + groups) n^2 + 10 p               |
-| `cg`       | a few passes an iteration      | 1024 n + 14 p                         |
+| `cg`       | a few passes an iteration      | 1024 n + 14 p (twice 512 rows)        |
 
 c is what the inner product of two rows of J costs over all layers (inputs + outputs of a dense
 one); there is one group, or with an L2 penalty one for each variable. A row takes p numbers with
@@ -93,8 +93,20 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
     return Choice(chosen, rows, reason)
 
 
+def may_factor(solver, weights, weight_space, residual_space):
+    """Whether a (weights, weights) matrix may be factored: then each column of J has its norm."""
+    if weight_space or solver != "auto":
+        return weight_space or solver in ("cholesky", "qr")
+    return weights <= MAX_WEIGHTS_TO_FACTOR and not residual_space
+
+
 def _shared(solver, problem):
     """The solver that all workers come to, whatever memory each of them has."""
+    if problem.residual_space:
+        raise ValueError(
+            "`momentum` needs one device: several share the work of 'cholesky' and 'qr' only. "
+            f"Received: momentum, {problem.replicas} replicas"
+        )
     too_large = solver == "auto" and problem.weights > MAX_WEIGHTS_TO_FACTOR
     if solver in ("dual", "cg") or too_large:
         raise ValueError(
@@ -110,8 +122,9 @@ def _shared(solver, problem):
 def _possible(solver, problem):
     if problem.weight_space:
         return ["cholesky", "qr"]
-    small = problem.weights <= MAX_WEIGHTS_TO_FACTOR and not problem.residual_space
-    return list(_NUMBERS) if solver != "auto" or small else ["dual", "cg"]
+    if solver != "auto" or may_factor(solver, problem.weights, False, problem.residual_space):
+        return list(_NUMBERS)
+    return ["dual", "cg"]
 
 
 def _preferred(problem, fitting):

@@ -6,14 +6,14 @@ It knows networks and weights, and neither losses nor the method.
 from .chunks import Chunks
 from .jacobian import LayeredJacobian
 from .network_as_function import check_outputs, differs_alone
-from .operator import JacobianOperator, SumOfOperators
+from .operator import JacobianOfReplicas, JacobianOperator
 from .rows_at_once import for_each_row
 
 __all__ = [
     "Chunks",
+    "JacobianOfReplicas",
     "JacobianOperator",
     "LayeredJacobian",
-    "SumOfOperators",
     "check_outputs",
     "differs_alone",
     "for_each_row",

@@ -79,7 +79,7 @@ class JacobianOperator:
         return system
 
     def gram(self, factors, groups, v=None):
-        """Inner products of all rows, and `J_i v_i` of each variable i.
+        """Inner products of all rows, and `factor_i J_i v_i` of each variable i.
 
         Rows are made in chunks. With more than one, the rows of a chunk are made again for each
         pair of chunks, so that no more than two are ever held.
@@ -174,7 +174,7 @@ class JacobianOperator:
         ]
 
 
-class SumOfOperators:
+class JacobianOfReplicas:
     """J of a batch whose rows several replicas share: each makes those of its own.
 
     Args:

@@ -22,7 +22,7 @@ class Scaled(NamedTuple):
 class Cholesky:
     """Solves `(A + lambda I) s = -g` by the normal equations, `A = J^T J`.
 
-    The cheaper of the two. For a sum of squares `g = J^T r` comes with A. Squaring J doubles the
+    Cheaper than `QR`. For a sum of squares `g = J^T r` comes with A. Squaring J doubles the
     digits that its condition costs; a float32 Jacobian is therefore squared in float64 where that
     takes no time worth speaking of. This asks for the g that comes with A: one rounded to float32
     would point out of the range of a singular A.

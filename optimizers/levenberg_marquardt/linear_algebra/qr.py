@@ -3,7 +3,7 @@ import tensorflow as tf
 
 
 class QR:
-    """Solves the same by orthogonal factors of the augmented Jacobian `[J; sqrt(lambda) I]`.
+    """Solves `(J^T J + lambda I) s = -g` by orthogonal factors of `[J; sqrt(lambda) I]`.
 
     It works on J and not on its square, so it keeps twice the digits. Chunks of rows are folded
     one by one into the triangle T of `[J r]`: its first columns are R, the last is `Q^T r`, and
@@ -67,16 +67,14 @@ class QR:
         if self.residual_form:
             s = -tf.linalg.triangular_solve(R, T[:size, size:], lower=False)[:, 0]
         else:
-            half = tf.linalg.triangular_solve(R, g[:, None], lower=False, adjoint=True)
-            s = -tf.linalg.triangular_solve(R, half, lower=False)[:, 0]
+            s = _solved(R, g)
         slope = tf.linalg.triangular_solve(R, s[:, None], lower=False, adjoint=True)
         return s, tf.reduce_sum(slope**2)
 
     def correction(self, T, b, damping):
         size = b.shape[0]
         R = self._damped(T, damping)[:size, :size]
-        half = tf.linalg.triangular_solve(R, b[:, None], lower=False, adjoint=True)
-        return -tf.linalg.triangular_solve(R, half, lower=False)[:, 0]
+        return _solved(R, b)
 
     def is_full_rank(self, T):
         """Whether the columns, brought to length 1, are independent beyond rounding."""
@@ -89,3 +87,9 @@ class QR:
         size = T.shape[0] - 1
         below = tf.sqrt(tf.cast(damping, T.dtype)) * tf.eye(size, size + 1, dtype=T.dtype)
         return tf.linalg.qr(tf.concat([T, below], axis=0)).r
+
+
+def _solved(R, b):
+    """`-(R^T R)^-1 b`."""
+    half = tf.linalg.triangular_solve(R, b[:, None], lower=False, adjoint=True)
+    return -tf.linalg.triangular_solve(R, half, lower=False)[:, 0]

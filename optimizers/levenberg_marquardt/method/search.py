@@ -1,4 +1,3 @@
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ class Found(NamedTuple):
 def search(
     objective,
     linearization,
-    all_attempts,
+    model,
     start,
     loss,
     rule,
@@ -46,7 +45,7 @@ def search(
     Args:
         objective: The `Objective` of the batch.
         linearization: Of the objective at w.
-        all_attempts: The solver's model of it, of quadratic_model/.
+        model: The solver's model of it, of quadratic_model/.
         start: The `Start`, with the weights and the `DampingState`.
         loss: The loss at its weights.
         rule: Damping rule.
@@ -57,20 +56,19 @@ def search(
             as the last one of a fit must be. None: never, as with mini-batches.
     """
     weights, w = objective.weights, start.w
-    weights_length = all_attempts.length_of_weights()
+    weights_length = model.length_of_weights()
 
     def attempt(found):
-        model = all_attempts.at_attempt(found.attempts)
-        candidate, length, state = rule.propose(found.state, model)
-        direction = model.direction(candidate)
+        now = model.at_attempt(found.attempts)
+        candidate, length, state = rule.propose(found.state, now)
+        direction = now.direction(candidate)
         if accelerate:
-            direction += _acceleration(model, candidate, length, state.damping)
+            direction += _acceleration(now, candidate, length, state.damping)
         trial = weights.constrain(w + direction)
         z = objective.outputs(trial)
         # The prediction is for the plain step, or for what a constraint leaves of it.
-        along_g, predicted = model.predicted_reduction(
-            model.after_constraints(candidate, trial - w)
-        )
+        kept = now.after_constraints(candidate, trial - w)
+        along_g, predicted = now.predicted_reduction(kept)
         trial_loss = objective.loss(trial, z)
         gained = reduction(objective, linearization, w, trial, z, loss, trial_loss)
         rho = gain_ratio(gained, predicted)
@@ -78,20 +76,26 @@ def search(
         better = (rho > SMALLEST_GAIN) & _all_finite([trial])
         if not objective.quadratic:  # there an output that is not finite makes `gained` so too
             better &= _all_finite(z)
-        accepted = better
+        judged = better, rho, gained, code
         if check_gradient is not None:
+
+            def with_gradient():
+                finite = better & objective.has_finite_gradient(trial, z)
+                return (
+                    finite,
+                    tf.where(finite, rho, -tf.ones_like(rho)),
+                    tf.where(finite, gained, np.nan * gained),
+                    tf.where(finite, code, int(StopCode.GOES_ON)),
+                )
+
             check = objective.agreed(better & (check_gradient | (code != StopCode.GOES_ON)))
-            accepted = tf.cond(
-                check, partial(objective.has_finite_gradient, trial, z), lambda: better
-            )
-        refused = better & ~accepted
-        rho = tf.where(refused, -tf.ones_like(rho), rho)
-        gained = tf.where(refused, np.nan * gained, gained)
+            judged = tf.cond(check, with_gradient, lambda: (better, rho, gained, code))
+        accepted, rho, gained, code = judged
         outcome = Attempt(rho, length, along_g, gained)
         found = Found(
             attempts=found.attempts + 1,
             accepted=accepted,
-            stop_code=tf.where(refused, int(StopCode.GOES_ON), code),
+            stop_code=code,
             w=tf.where(accepted, trial, w),
             outputs=[
                 tf.where(accepted, new, old)
@@ -137,4 +141,5 @@ def _acceleration(model, candidate, length, damping):
 
 
 def _all_finite(tensors):
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+    each = [tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors]
+    return each[0] if len(each) == 1 else tf.reduce_all(each)

@@ -49,19 +49,21 @@ class WayBack:
         self._length.assign(0.0)
         self.check_gradient.assign(0)
 
-    def start(self, objective, linearization, w, healthy, first_step, data, state, rule):
-        """The `Start` of a step.
+    def start(self, optimizer, objective, linearization, w, healthy, data, state, rule):
+        """The `Start` of a step; the optimizer keeps the first failure, and at which step.
 
         Args:
+            optimizer: The `LevenbergMarquardt`.
             objective: The `Objective` of the batch.
             linearization: Of the objective at w.
             w: The weights.
             healthy: Whether the loss and all of the linearization are finite.
-            first_step: Whether to look for layers that mix examples.
             data: The batch, looked through for NaN and Inf.
             state: `DampingState`.
             rule: Damping rule.
         """
+
+        differ = objective.differs_between_workers(data)
 
         def look():
             mixed = mixes_examples(objective, w, linearization.outputs)
@@ -77,8 +79,11 @@ class WayBack:
             self.check_gradient.assign(tf.where(back, 1, self.check_gradient.value))
             w_start = tf.where(back, self._weights.value, w)
             states = zip(rule.take_back(state), state, strict=True)
+            failure = tf.where(healthy, of_layers, of_loss)
+            if differ is False:
+                _note(optimizer, failure)
             return Start(
-                failure=tf.where(healthy, of_layers, of_loss),
+                failure=failure,
                 taken_back=back,
                 w=w_start,
                 outputs=objective.outputs(w_start),
@@ -88,7 +93,21 @@ class WayBack:
         def go_on():
             return Start(int(Failure.NONE), False, w, linearization.outputs, state)
 
-        start = tf.cond(objective.agreed(first_step | ~healthy), look, go_on)
-        differ = objective.differs_between_workers(data)
+        # The first step looks for layers that mix examples.
+        looks = objective.agreed((optimizer.iterations.value == 0) | ~healthy)
+        start = tf.cond(looks, look, go_on)
+        if differ is False:
+            return start
         failure = tf.where(differ, int(Failure.BATCHES), start.failure)
-        return objective.agreed(start._replace(failure=failure))
+        start = objective.agreed(start._replace(failure=failure))
+        _note(optimizer, start.failure)
+        return start
+
+
+def _note(optimizer, failure):
+    first = (failure != Failure.NONE) & (optimizer.failure.value == Failure.NONE)
+    for variable, value in (
+        (optimizer.failure, failure),
+        (optimizer.failed_step, optimizer.iterations.value + 1),
+    ):
+        variable.assign(tf.where(first, value, variable.value))

@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from ..jacobian import SumOfOperators
+from ..jacobian import JacobianOfReplicas
 from .objective import Linearization, Objective
 from .replicas import row_count
 
@@ -47,7 +47,7 @@ class JointObjective(Objective):
         operators = self._on_each_device(
             lambda part, share: part.jacobian_at(w, share), self._replicas.shares(factors)
         )
-        jacobian = SumOfOperators(operators, self._replicas)
+        jacobian = JacobianOfReplicas(operators, self._replicas)
         return Linearization(z, gradients, factors, *self.penalty.derivatives(w), jacobian)
 
     def vector_jacobian_product(self, w, output_vectors):

@@ -5,7 +5,7 @@ import keras
 import tensorflow as tf
 
 from ..jacobian import Chunks, JacobianOperator, LayeredJacobian, check_outputs
-from .curvature import OutputCurvature
+from .curvature import OutputCurvature, side_by_side
 from .weight_penalty import WeightPenalty
 
 
@@ -17,7 +17,8 @@ class Linearization(NamedTuple):
     output_factors: list  # S (curvature/curvature.py)
     penalty_gradient: tf.Tensor
     penalty_curvature: tf.Tensor
-    jacobian: JacobianOperator  # J, the rows of `S^T dz/dw`
+    # J, the rows of `S^T dz/dw`; on several devices a `JacobianOfReplicas`, which has `system` only
+    jacobian: JacobianOperator
 
 
 class Objective:
@@ -98,7 +99,7 @@ class Objective:
         return tf.reduce_all(tf.math.is_finite(self.vector_jacobian_product(w, gradients)))
 
     def linearize(self, w):
-        """The loss, its curvature in the outputs, and the Jacobian, at w."""
+        """The outputs at w with the loss's gradient and curvature in them, the penalty's, and J."""
         run = None
         if self.chunks.only_one and self.rows == 1:
             run = self.layered_jacobian.run(w, self.x)
@@ -139,17 +140,18 @@ class Objective:
         return values
 
     def differs_between_workers(self, data):
+        """Whether another worker has other data; False itself where there is no other."""
         return False
 
     def vector_jacobian_product(self, w, output_vectors):
         """`sum over the batch of v^T dz/dw` for v given like the outputs."""
-        v = flat(output_vectors)
+        v = side_by_side(output_vectors)
 
         def add_chunk(i, total):
             with tf.GradientTape() as tape:
                 tape.watch(w)
                 outputs, _ = self._call_network(w, self.chunks.slice(self.x, i))
-                z = flat(outputs)
+                z = side_by_side(outputs)
             v_chunk = tf.cast(self.chunks.slice(v, i), z.dtype)
             return (total + tape.gradient(z, w, v_chunk, unconnected_gradients="zero"),)
 
@@ -201,8 +203,3 @@ class Objective:
             for array, spec in zip(arrays, specs, strict=True)
         ]
         return tensors[: len(self.specs)], tensors[len(self.specs) :]
-
-
-def flat(tensors):
-    """(batch, outputs) of a list of (batch, ...)."""
-    return tf.concat([tf.reshape(t, [tf.shape(t)[0], -1]) for t in tensors], axis=1)

@@ -4,18 +4,17 @@ import numpy as np
 import tensorflow as tf
 
 from ..linear_algebra import Nystroem, conjugate_gradients
-from .momentum import Momentum
+from .residual_model import ResidualModel
 from .residual_space import ResidualSpace
-from .scaling import scale_of
+from .scaling import length_of
 
-# Rows whose inner products with all others make the preconditioner.
+# Rows whose inner products with all others make the preconditioner; solver_choice.py counts them.
 _SAMPLED_ROWS = 512
 
 
 class IterativeStep(NamedTuple):
     s: tf.Tensor  # in the weights
     J_s: tf.Tensor  # (rows,)
-    damping: tf.Tensor
 
 
 class IterativeSpace(ResidualSpace):
@@ -37,34 +36,23 @@ class IterativeSpace(ResidualSpace):
         return IterativeModel(self, norms, v)
 
 
-class IterativeModel(Momentum):
-    """What `ResidualModel` is, by conjugate gradients, with steps in the weights for candidates.
+class IterativeModel(ResidualModel):
+    """What `DualModel` is, by conjugate gradients, with steps in the weights for candidates.
 
     An iteration takes one product with J^T and one with J. The preconditioner is Nyström's: the
     inner products of the rows of J, seen through a sample of the rows.
     """
 
     def __init__(self, space, norms, v):
-        super().__init__(space, v)
+        super().__init__(space, norms, v)
         self.space = space
-        self.w = space.w
-        self.weights = space.objective.weights
-        self.rest = space.rest
-        self.D = scale_of(norms)
         self.eta = space.penalty_curvature(self.D)
         eps = np.finfo(self.w.dtype.as_numpy_dtype).eps
         self.least_damping = eps * tf.reduce_sum(space.squares / self.D**2)
         self._nystroem = Nystroem(*self.jacobian.sampled_gram(self.D**-2, _SAMPLED_ROWS))
 
     def no_candidate(self):
-        zero = tf.zeros([], self.w.dtype)
-        return IterativeStep(tf.zeros_like(self.w), tf.zeros_like(self.r), zero)
-
-    def gradient_length(self):
-        return tf.norm(self.gradient() / self.weights.spread(self.D))
-
-    def length_of_weights(self):
-        return tf.norm(self.w * self.weights.spread(self.D))
+        return IterativeStep(tf.zeros_like(self.w), tf.zeros_like(self.r))
 
     def solve(self, damping):
         """The candidate, its length, and about `-|s| d|s| / d damping`.
@@ -88,10 +76,10 @@ class IterativeModel(Momentum):
         )
         self.space.count(iterations)
         s = -(shares * J.transpose_mv(alpha) + of_rest)
-        candidate = IterativeStep(s, J.mv(s), damping)
-        squares = tf.norm(s * spread(self.D)) ** 2
-        slope = squares**2 / (damping * squares + self._curvature(candidate))
-        return candidate, tf.sqrt(squares), slope
+        candidate = IterativeStep(s, J.mv(s))
+        length = length_of(s * spread(self.D))
+        slope = length**4 / (damping * length**2 + self._curvature(candidate))
+        return candidate, length, slope
 
     def direction(self, candidate):
         return candidate.s + self.v

@@ -8,8 +8,7 @@ Cholesky factorization of (residuals, residuals), and one backward pass.
 import tensorflow as tf
 
 from ..linear_algebra import Dual, DualSolution
-from .momentum import Momentum
-from .scaling import scale_of
+from .residual_model import ResidualModel
 
 
 class ResidualSpace:
@@ -66,22 +65,19 @@ class ResidualSpace:
         return of_penalty / self.sizes / D**2
 
     def model(self, norms, v=None):
-        """The `ResidualModel`, scaled with these norms; v is a part of the last step, or None."""
-        return ResidualModel(self, norms, v)
+        """The `DualModel`, scaled with these norms; v is a part of the last step, or None."""
+        return DualModel(self, norms, v)
 
 
-class ResidualModel(Momentum):
+class DualModel(ResidualModel):
     """The quadratic model of the loss, with everything that damping needs in residual space.
 
     A candidate is the `DualSolution`. Without a penalty all variables are one group.
     """
 
     def __init__(self, space, norms, v):
-        super().__init__(space, v)
-        self.w = space.w
-        self.weights = weights = space.objective.weights
-        self.rest = space.rest
-        self.D = scale_of(norms)
+        super().__init__(space, norms, v)
+        weights = self.weights
         penalized = bool(space.objective.penalty.regularized)
         self._groups = len(weights.sizes) if penalized else 1
         K, u = self.jacobian.gram(self.D**-2, self._groups, self.rest)
@@ -96,14 +92,6 @@ class ResidualModel(Momentum):
 
     def no_candidate(self):
         return DualSolution(tf.zeros_like(self.r), tf.zeros([], self.r.dtype))
-
-    def gradient_length(self):
-        by_variable = self.weights.by_variable(self.gradient() ** 2)
-        return tf.sqrt(tf.reduce_sum(by_variable / self.D**2))
-
-    def length_of_weights(self):
-        by_variable = self.weights.by_variable(self.w**2)
-        return tf.sqrt(tf.reduce_sum(by_variable * self.D**2))
 
     def solve(self, damping):
         """The candidate, the length of its scaled step, and `-|s| d|s| / d damping`."""

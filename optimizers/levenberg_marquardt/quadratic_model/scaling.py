@@ -35,3 +35,8 @@ def scale_of(norms):
     eps = np.finfo(norms.dtype.as_numpy_dtype).eps
     floor = eps * tf.reduce_max(norms)
     return tf.where(norms > 0, tf.maximum(norms, floor), tf.ones_like(norms))
+
+
+def length_of(v):
+    """`|v|` of a vector; `tf.norm` takes an operation more, and small steps are made of these."""
+    return tf.sqrt(tf.reduce_sum(v * v))

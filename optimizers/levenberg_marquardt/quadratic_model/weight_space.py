@@ -1,7 +1,7 @@
 import tensorflow as tf
 
 from .geodesic_acceleration import curvature_along
-from .scaling import scale_of
+from .scaling import length_of, scale_of
 
 
 class WeightSpace:
@@ -53,7 +53,7 @@ class WeightModel:
 
     There damping is lambda times the identity, and lengths are those that trust regions and
     convergence tests speak of. What a damping leads to is a candidate: here the scaled step
-    itself, in residual_space.py something smaller.
+    itself, elsewhere what the solver returns.
     """
 
     def __init__(self, space, norms):
@@ -80,15 +80,15 @@ class WeightModel:
         return self
 
     def gradient_length(self):
-        return tf.norm(self.g)
+        return length_of(self.g)
 
     def length_of_weights(self):
-        return tf.norm(self.D * self.w)
+        return length_of(self.D * self.w)
 
     def solve(self, damping):
         """The candidate for this damping, its length |s|, and `-|s| d|s| / d damping`."""
         s, slope = self.solver.step(self.system, self.g, damping)
-        return s, tf.norm(s), slope
+        return s, length_of(s), slope
 
     def direction(self, s):
         """The candidate as a step in the weights."""
@@ -109,4 +109,4 @@ class WeightModel:
             self.w, curvature_along(self.objective, self.linearization, self.w, s / self.D)
         )
         a = self.solver.correction(self.system, b / self.D, damping)
-        return a / self.D, tf.norm(a)
+        return a / self.D, length_of(a)

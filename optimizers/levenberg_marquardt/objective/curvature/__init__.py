@@ -1,7 +1,6 @@
-"""The curvature of losses in the outputs of a network, one family of losses a file."""
+"""The curvature of a loss in the network's outputs: one class per loss family."""
 
-from .curvature import OutputCurvature, with_masks
-from .diagonal import Diagonal
+from .curvature import OutputCurvature, side_by_side, with_masks
 from .family_of import family_of
 
-__all__ = ["Diagonal", "OutputCurvature", "family_of", "with_masks"]
+__all__ = ["OutputCurvature", "family_of", "side_by_side", "with_masks"]

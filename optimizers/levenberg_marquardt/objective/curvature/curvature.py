@@ -82,7 +82,7 @@ class OutputCurvature:
             family.residual(g, factor)
             for family, g, factor in zip(self.families, gradients, factors, strict=True)
         ]
-        return _side_by_side(r)
+        return side_by_side(r)
 
     def residuals_and_rests(self, gradients, factors):
         """`g = S r + rest` of any loss: r, (batch, rows), and the rests, like the outputs."""
@@ -90,7 +90,7 @@ class OutputCurvature:
             family.residual_and_rest(g, factor)
             for family, g, factor in zip(self.families, gradients, factors, strict=True)
         ]
-        return _side_by_side([r for r, _ in pairs]), [rest for _, rest in pairs]
+        return side_by_side([r for r, _ in pairs]), [rest for _, rest in pairs]
 
     def rows(self, factors):
         """`S^T` over all outputs side by side, (examples, rows, outputs).
@@ -149,5 +149,6 @@ def _dense(gradients):
     return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
-def _side_by_side(tensors):
+def side_by_side(tensors):
+    """(batch, outputs) of a list of (batch, ...)."""
     return tf.concat([tf.reshape(t, [tf.shape(t)[0], -1]) for t in tensors], axis=1)

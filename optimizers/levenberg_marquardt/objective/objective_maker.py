@@ -22,7 +22,7 @@ class ObjectiveMaker:
         self.network = network
         self.replicas = Replicas(network.variables)
         for loss in keras.tree.flatten(losses):
-            family_of(loss)
+            family_of(loss)  # raises here, in `compile`, rather than in `fit`
 
     def __call__(self, weights, loss, losses_of, x):
         """The `Objective` of a batch.

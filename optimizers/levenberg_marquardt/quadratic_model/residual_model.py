@@ -2,21 +2,29 @@ import copy
 
 import tensorflow as tf
 
+from .scaling import scale_of
 
-class Momentum:
-    """A model of the loss seen from where the last step would lead on by itself.
 
-    Damping pulls the step towards v, a fraction of the last step, instead of towards zero:
+class ResidualModel:
+    """What the models of `ResidualSpace` and `IterativeSpace` share: scale and momentum.
+
+    With momentum the loss is seen from where the last step would lead on by itself. Damping pulls
+    the step towards v, a fraction of the last step, instead of towards zero:
     `|J (v + s) + r|^2 + lambda |D s|^2` is least for the s of the residuals `r + J v` (SPRING).
     v = 0 without momentum, and from the second attempt of a step on.
 
     Args:
         space: The `ResidualSpace`.
+        norms: Root mean square of the norms of each variable's columns, to scale with.
         v: (weights,), or None.
     """
 
-    def __init__(self, space, v):
+    def __init__(self, space, norms, v):
         self.jacobian = space.linearization.jacobian
+        self.weights = space.objective.weights
+        self.w = space.w
+        self.rest = space.rest
+        self.D = scale_of(norms)
         self._gradient_at_w = space.gradient
         self.r = space.r
         self.v = 0.0 if v is None else v
@@ -35,11 +43,15 @@ class Momentum:
         model.r = self.r - self.J_v + model.J_v
         return model
 
-    def gradient(self):
-        """Of the loss where v leads, (weights,)."""
-        if self.J_v is None:
-            return self._gradient_at_w
-        return self._gradient_at_w + self.jacobian.transpose_mv(self.J_v)
+    def gradient_length(self):
+        """Scaled, of the loss where v leads."""
+        gradient = self._gradient_at_w
+        if self.J_v is not None:
+            gradient += self.jacobian.transpose_mv(self.J_v)
+        return tf.sqrt(tf.reduce_sum(self.weights.by_variable(gradient**2) / self.D**2))
+
+    def length_of_weights(self):
+        return tf.sqrt(tf.reduce_sum(self.weights.by_variable(self.w**2) * self.D**2))
 
     def with_momentum(self, along_g, reduction):
         """The prediction for `v + s`, from that of s where v leads."""
