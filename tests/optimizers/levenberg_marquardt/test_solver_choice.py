@@ -4,6 +4,7 @@ import pytest
 
 from kerazoo.models import LeastSquares
 from kerazoo.optimizers import LevenbergMarquardt
+from kerazoo.optimizers.levenberg_marquardt import solver_choice
 from kerazoo.optimizers.levenberg_marquardt.solver_choice import Problem, choose
 
 GIB = 2**30
@@ -107,3 +108,23 @@ def test_nothing_is_allocated_before_the_error(monkeypatch):
     with pytest.raises(ValueError, match="another solver"):
         model.fit(np.ones((2, 999)), np.ones((2, 1000)), verbose=0)
     np.testing.assert_array_equal(network.get_weights()[0], before[0])
+
+
+def test_devices_and_momentum_do_not_go_together():
+    with pytest.raises(ValueError, match=r"`momentum` needs one device: .* 2 replicas"):
+        choose("auto", "auto", problem(100, 4000, replicas=2, residual_space=True), 1000 * GIB)
+
+
+@pytest.mark.parametrize("what", ["constraint", "acceleration"])
+def test_what_needs_weight_space_keeps_the_norm_of_each_column(what, monkeypatch):
+    """However many weights there are, if the memory is there."""
+    monkeypatch.setattr(solver_choice, "MAX_WEIGHTS_TO_FACTOR", 5)
+    constraint = "non_neg" if what == "constraint" else None
+    dense = keras.layers.Dense(3, kernel_constraint=constraint)
+    model = LeastSquares(keras.Sequential([keras.Input((2,)), dense]))
+    model.compile(LevenbergMarquardt(geodesic_acceleration=what == "acceleration"))
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    history = model.fit(x, x @ np.ones((2, 3)) + 1, epochs=10, verbose=0).history
+    assert history["loss"][-1] < 1e-8
+    assert "cholesky" in model.optimizer.choice
+    assert model.optimizer.column_norms.shape == (9,)

@@ -317,9 +317,11 @@ def test_what_does_not_go_together_is_refused(arguments, message):
         LevenbergMarquardt(**arguments)
 
 
-def test_momentum_with_a_penalty_is_refused():
-    network = keras.Sequential([keras.Input((2,)), layers.Dense(3, kernel_regularizer="l2")])
-    with pytest.raises(ValueError, match=r"regularizers\. Received: momentum=0\.5"):
+@pytest.mark.parametrize(("name", "value"), [("regularizer", "l2"), ("constraint", "non_neg")])
+def test_momentum_with_a_penalty_or_a_constraint_is_refused(name, value):
+    dense = layers.Dense(3, **{f"kernel_{name}": value})
+    network = keras.Sequential([keras.Input((2,)), dense])
+    with pytest.raises(ValueError, match=rf"{name}s\. Received: momentum=0\.5"):
         LeastSquares(network).compile(LevenbergMarquardt(momentum=0.5))
 
 
