@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ._array_library import numpy_library
 from ._row_queues import cut, fill_rows
 from .codec import Units
 
@@ -65,34 +66,29 @@ class Chunks:
         # Seeded by `keras.utils.set_random_seed`, and here: the thread that reads ahead draws as
         # often as chance has it.
         rng = np.random.default_rng(np.random.randint(2**31)) if self._shuffle else None
-        codec, features = self._codec, self._codec.num_features
-        wide = (self.rows, codec.lookback + self.steps, features)
-        chunk, one = (self.rows, self.steps, features), (self.rows, features)
-        specs = {
-            "window": tf.TensorSpec(wide, "float64"),
-            "count": tf.TensorSpec((self.rows,), "int32"),
+        features = self._codec.num_features
+        chunk = (self.rows, self.steps, features)
+        inputs = {
+            "x": tf.TensorSpec((self.rows, self.steps, self._codec.num_inputs), "float64"),
             "reset": tf.TensorSpec((self.rows,), "bool"),
-            "y": tf.TensorSpec(chunk, "float64"),
-            "weight": tf.TensorSpec(chunk, "float32"),
-            "location": tf.TensorSpec(one, "float64"),
-            "scale": tf.TensorSpec(one, "float64"),
-            "unit": tf.TensorSpec(one, "float64"),
+            "scale": tf.TensorSpec(chunk, "float64"),
         }
-        data = tf.data.Dataset.from_generator(lambda: self._read(rng), output_signature=specs)
+        specs = (inputs, tf.TensorSpec(chunk, "float64"), tf.TensorSpec(chunk, "float32"))
+        data = tf.data.Dataset.from_generator(
+            lambda: map(self._encode, self._read(rng)), output_signature=specs
+        )
         once = tf.data.experimental.assert_cardinality(self.num_chunks)
         data = data.repeat() if endless else data.apply(once)
-        return data.map(self._encode, num_parallel_calls=1).prefetch(2)
+        return data.prefetch(2)
 
     def _encode(self, read):
-        encoded = self._codec.encode(read["window"], read["count"], read["location"], read["scale"])
+        known = (read[name] for name in ("window", "count", "location", "scale"))
         unit = read["unit"][:, None]
-        observed = tf.math.is_finite(read["y"])
-        y = tf.where(observed, (read["y"] - encoded.anchor) / unit, 0.0)
-        inputs = {
-            "x": encoded.inputs,
-            "reset": read["reset"],
-            "scale": encoded.scale / unit,
-        }
+        with np.errstate(all="ignore"):  # as in TensorFlow, what is too large is infinite
+            encoded = self._codec.encode(*known, numpy_library)
+            error = (read["y"] - encoded.anchor) / unit
+            y = np.where(np.isfinite(read["y"]), error, 0.0)
+            inputs = {"x": encoded.inputs, "reset": read["reset"], "scale": encoded.scale / unit}
         return inputs, y, read["weight"]
 
     def _read(self, rng=None):

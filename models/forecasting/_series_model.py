@@ -79,11 +79,13 @@ class SeriesModel(keras.Model):
     def call(self, inputs, training=None):
         chunk = inputs if isinstance(inputs, dict) else {"x": inputs}
         states = self.network.initial_states(chunk["x"], training=training)
-        if "reset" in chunk:
-            states = self._carried.read(bool(training), chunk["reset"], states)
-        outputs, states = self.network(chunk["x"], states, training=training)
         if "reset" not in chunk:
-            return outputs
+            return self.network(chunk["x"], states, training=training)[0]
+        states = self._carried.read(bool(training), chunk["reset"], states)
+        # `fit` and `evaluate`, which compile as `compile` was told
+        outputs, states = self.network(
+            chunk["x"], states, training=training, fuse=not self.jit_compile
+        )
         self._carried.write(bool(training), states)
         return outputs * tf.cast(chunk["scale"], outputs.dtype)
 

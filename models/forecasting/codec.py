@@ -152,7 +152,7 @@ class RunningCodec(_Codec):
         reach = _FENCE_SPREADS * (upper - lower)
         return np.where(reach > 0, np.clip(values, lower - reach, upper + reach), values)
 
-    def encode(self, window, count, location, scale):
+    def encode(self, window, count, location, scale, lib=tf):
         """Of clean windows, `(series, lookback + steps, features)` in float64.
 
         Args:
@@ -160,40 +160,41 @@ class RunningCodec(_Codec):
             count: `(series,)`, the values of each series up to the window's end.
             location: `(series, features)`, the series' first value.
             scale: Not used.
+            lib: TensorFlow, or `numpy_library` for NumPy arrays.
         """
         m, width, memory = self._m, self._level, self._scale
         y = window - location[:, None]
         # (series, time, 1): how many values the series has up to each, below one before its start
-        ago = tf.range(tf.shape(y)[1] - 1, -1, -1, dtype=count.dtype)
+        ago = lib.range(lib.shape(y)[1] - 1, -1, -1, dtype=count.dtype)
         known = count[:, None, None] - ago[:, None]
-        level = _running_sum(y, width) / _between(known[:, width:], 1, width)
+        level = _running_sum(y, width, lib) / _between(known[:, width:], 1, width, lib)
         until = None if m == 1 else 1 - m
         # What the same season was, of the step that follows
         lag, lag_level = y[:, width + 1 : until], level[:, 1:until]
         last_season = y[:, width:-m] - level[:, :-m]
         y, level, known = y[:, width + m :], level[:, m:], known[:, width + m :]
         # In this order, so that a series that stands still is its own anchor to the last digit
-        anchor = tf.where(known < m, y, lag + (level - lag_level)) if m > 1 else y
+        anchor = lib.where(known < m, y, lag + (level - lag_level)) if m > 1 else y
         error = y[:, 1:] - anchor[:, :-1]
         begin = memory + 1
         known = known[:, begin:]
-        scale = _running_sum(tf.abs(error), memory)
+        scale = _running_sum(lib.abs(error), memory, lib)
         # What rounding leaves of an exact forecast is no scale.
-        rounding = _ROUNDING * _running_sum(tf.abs(y[:, 1:]), memory)
-        scale = tf.where(scale > rounding, scale / _between(known - 1, 1, memory), 0.0)
+        rounding = _ROUNDING * _running_sum(lib.abs(y[:, 1:]), memory, lib)
+        scale = lib.where(scale > rounding, scale / _between(known - 1, 1, memory, lib), 0.0)
         y, level, anchor = (one[:, begin:] for one in (y, level, anchor))
         if m > 1:
             lag, season = lag[:, begin:], lag[:, begin:] - lag_level[:, begin:]
-            season = tf.where(known < m, tf.zeros_like(season), season)
+            season = lib.where(known < m, lib.zeros_like(season), season)
             last_season = last_season[:, begin:]
-            last_season = tf.where(known <= m, tf.zeros_like(season), last_season)
-            differences = tf.concat([y - level, lag - level, season, last_season], axis=-1)
+            last_season = lib.where(known <= m, lib.zeros_like(season), last_season)
+            differences = lib.concat([y - level, lag - level, season, last_season], axis=-1)
         else:
-            differences = tf.concat([y - level, error[:, memory:]], axis=-1)
-        scales = tf.tile(scale, (1, 1, self.num_inputs // self.num_features))
-        inputs = tf.math.divide_no_nan(differences, scales)
+            differences = lib.concat([y - level, error[:, memory:]], axis=-1)
+        scales = lib.tile(scale, (1, 1, self.num_inputs // self.num_features))
+        inputs = lib.math.divide_no_nan(differences, scales)
         # At most `_LARGEST_INPUT`, and unchanged far below
-        inputs = inputs * tf.math.rsqrt(1.0 + tf.square(inputs / _LARGEST_INPUT))
+        inputs = inputs * lib.math.rsqrt(1.0 + lib.square(inputs / _LARGEST_INPUT))
         return Encoded(inputs, anchor + location[:, None], scale)
 
 
@@ -243,17 +244,17 @@ class FixedCodec(_Codec):
     def loss_unit(self, values, units):
         return units.scale
 
-    def encode(self, window, count, location, scale):
+    def encode(self, window, count, location, scale, lib=tf):
         """Of windows `(series, lookback + steps, features)` in float64."""
         location, scale = location[:, None], scale[:, None]
         y = window[:, self.season :]
-        anchor = tf.broadcast_to(location, tf.shape(y))
+        anchor = lib.broadcast_to(location, lib.shape(y))
         if self.season:
             y = y - window[:, : -self.season]
             anchor = anchor + window[:, 1 : (1 - self.season) or None]
         z = (y - location) / scale
-        z = tf.where(tf.math.is_nan(z), tf.zeros_like(z), z)
-        return Encoded(z, anchor, tf.broadcast_to(scale, tf.shape(y)))
+        z = lib.where(lib.math.is_nan(z), lib.zeros_like(z), z)
+        return Encoded(z, anchor, lib.broadcast_to(scale, lib.shape(y)))
 
 
 def _mean_difference(values, lag):
@@ -296,14 +297,14 @@ def _two_smallest(a, b):
     return first, np.minimum(np.maximum(a[0], b[0]), np.minimum(a[1], b[1]))
 
 
-def _running_sum(x, width):
+def _running_sum(x, width, lib):
     """Sums of `width` values along the steps, one fewer than there are windows.
 
     Each adds the same values in the same order, wherever `x` begins: differences of one long sum
     would leave its rounding errors, which where a series stands still are all there is.
     """
     block, size = x[:, 1:], 1  # sums of `size` values
-    sums = tf.shape(x)[1] - width
+    sums = lib.shape(x)[1] - width
     begin, total = 0, 0.0
     while size <= width:
         if width & size:
@@ -313,5 +314,5 @@ def _running_sum(x, width):
     return total
 
 
-def _between(count, low, high):
-    return tf.cast(tf.clip_by_value(count, low, high), "float64")
+def _between(count, low, high, lib):
+    return lib.cast(lib.clip_by_value(count, low, high), "float64")

@@ -3,6 +3,7 @@
 import keras
 
 from ...layers import InitialState
+from ._fused_lstm import can_fuse, fused_lstm
 
 # Each with the number of its states.
 _CELLS = {"lstm": (keras.layers.LSTM, 2), "gru": (keras.layers.GRU, 1)}
@@ -60,12 +61,19 @@ class RecurrentNetwork(keras.layers.Layer):
         """The states to begin with, for as many rows as `x` has."""
         return [state for start in self.starts for state in start(x, training=training)]
 
-    def call(self, x, states, mask=None, training=None):
-        """All steps of `x`, `(batch, time, inputs)`: the outputs and the states at the end."""
+    def call(self, x, states, mask=None, training=None, fuse=False):
+        """All steps of `x`, `(batch, time, inputs)`: the outputs and the states at the end.
+
+        With `fuse` the layers that can be are one operation each, which XLA does not know; `mask`
+        is None then.
+        """
         ended = []
         for i, (layer, dropout) in enumerate(zip(self.recurrent, self.dropouts, strict=True)):
             begin = self._states_of(i, states)
-            x, *after = layer(x, initial_state=begin, mask=mask, training=training)
+            if fuse and can_fuse(layer):
+                x, after = fused_lstm(layer, x, begin)
+            else:
+                x, *after = layer(x, initial_state=begin, mask=mask, training=training)
             x = dropout(x, training=training)
             ended += after
         return self.head(x), ended

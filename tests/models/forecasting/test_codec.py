@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from forecasting_cases import NAN, few_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kerazoo.models.forecasting._array_library import numpy_library
 from kerazoo.models.forecasting.codec import FixedCodec, RunningCodec, make_codec
 
 SEASONS = [0, 1, 2, 5, 12]
@@ -251,3 +253,17 @@ def test_make_codec():
         None: True,
     }
     assert not make_codec("whole_series", None, 0, 1).causal
+
+
+@pytest.mark.parametrize("scaling", ["running", "global"])
+@pytest.mark.parametrize("season", [0, 4, 12])
+def test_numpy_encodes_as_tensorflow_does(scaling, season):
+    """Training reads what the one makes, and forecasts what the other makes."""
+    codec, rng = make_codec(scaling, None, season, 2), np.random.default_rng(0)
+    window = 100 + rng.normal(size=(5, codec.lookback + 30, 2)).cumsum(axis=1)
+    window[1] = 7.0
+    count = np.array([2, 10, 40, 90, 200], "int32")
+    arguments = window, count, window[:, 0], np.ones((5, 2))
+    expected = codec.encode(*map(tf.constant, arguments))
+    for one, other in zip(codec.encode(*arguments, numpy_library), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-14, atol=0)
