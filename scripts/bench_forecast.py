@@ -19,9 +19,9 @@ training    Seconds to a MASE of 0.90 over the last 18 months of the training pa
             which are held out, from the call of `fit` on, so with its graphs. Beside it an LSTM on
             sliding windows of the same inputs and with the same anchor, loss and optimizer; its
             window, batch size, learning rate and the updates over which that falls to zero are the
-            fastest of those tried with one seed; ours were chosen with four. Other seeds are timed, in
-            turns. Making the windows does not count, nor does measuring MASE, every few updates.
-            Medians over the seeds, and in brackets each with its updates.
+            fastest of those tried with one seed; ours were chosen with four. Other seeds are
+            timed, in turns. Making the windows does not count, nor does measuring MASE, every few
+            updates. Medians over the seeds, and in brackets each with its updates.
 memory      How much more memory one epoch takes than the data, of the 1,428 series of M3 monthly,
             once and repeated ten times, each in a process of its own.
 """

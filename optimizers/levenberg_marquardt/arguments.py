@@ -20,11 +20,6 @@ def refuse(kwargs):
 
 def check_together(optimizer):
     momentum, solver = optimizer.momentum, optimizer.solver
-    if optimizer.geodesic_acceleration and solver in ("dual", "cg"):
-        raise ValueError(
-            "`geodesic_acceleration` needs solver 'cholesky' or 'qr'. "
-            f"Received: geodesic_acceleration=True, solver={solver!r}"
-        )
     if momentum and (optimizer.geodesic_acceleration or solver in ("cholesky", "qr")):
         raise ValueError(
             "`momentum` needs solver 'dual' or 'cg', without geodesic acceleration. "

@@ -93,7 +93,7 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         geodesic_acceleration: Boolean. Adds the second-order correction of Transtrum and Sethna,
             for two more forward and one more backward pass an attempt: often half the steps in
             narrow curved valleys, and with "nielsen" the first thing to try where a fit with
-            batches crawls. With "cholesky" and "qr" only. Default False.
+            batches crawls. Default False.
         polish: "auto", as above; False; or True, which is an error where "auto" would leave it out.
         ftol: Relative reduction of the loss, actual and predicted, at which to stop. Default
             "auto": twice the machine epsilon. 0.0 switches the test off, here and below.
@@ -190,8 +190,8 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
         if self.momentum:
             self.last_step = state("last_step", (self.weights.size,))
         # "max" scaling remembers norms by weight or by variable, whichever the solver scales.
-        weight_space = self.geodesic_acceleration or self.weights.constrained
-        factored = may_factor(self.solver, self.weights.size, weight_space, bool(self.momentum))
+        sizes = self.weights.size, self.weights.constrained, bool(self.momentum)
+        factored = may_factor(self.solver, *sizes)
         self.column_norms = state("norms", (self.weights.size if factored else 0,))
         self.variable_norms = state("variable_norms", (len(self.weights.variables),))
         self.converged = state("converged", dtype="int32")

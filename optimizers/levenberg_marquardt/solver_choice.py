@@ -40,7 +40,7 @@ class Problem(NamedTuple):
     floats_per_row: int  # that the layers keep
     groups: int
     double: bool  # precision
-    weight_space: bool = False  # there are constraints, or geodesic acceleration is wanted
+    weight_space: bool = False  # there are constraints
     residual_space: bool = False  # momentum is wanted
     replicas: int = 1  # that share the rows
 

@@ -50,13 +50,7 @@ class Dual:
         """The `DualSolution`, the length of `D s`, and `-|D s| d|D s| / d damping`."""
         damping = tf.maximum(damping, self.least_damping)
         C, nu = self.shares(damping)
-        A = [tf.tensordot(C, panel, 1) if self._penalized else panel[0] for panel in self.K]
-        L = symmetric.Factor(A, tf.fill(tf.shape(r), damping))
-
-        def solved(b):
-            # Of chunks the shape of K is unknown, where that of r may be known.
-            return tf.ensure_shape(L.solve(b[:, None])[:, 0], r.shape)
-
+        solved = self._factored(r, damping)
         alpha = solved(r - tf.linalg.matvec(self.u, nu, transpose_a=True))
         solution = DualSolution(alpha, damping)
         K_alpha = symmetric.times(self.K, alpha)
@@ -77,6 +71,14 @@ class Dual:
         squares = self._squares(solution, K_alpha)
         return solution, tf.sqrt(tf.reduce_sum(squares)), slope
 
+    def correction(self, b, damping):
+        """The `DualSolution` for `-(J^T J + M)^-1 J^T b`, and the length of D times that."""
+        damping = tf.maximum(damping, self.least_damping)
+        alpha = self._factored(b, damping)(b)
+        C, _ = self.shares(damping)
+        squares = C**2 * tf.linalg.matvec(symmetric.times(self.K, alpha), alpha)
+        return DualSolution(alpha, damping), tf.sqrt(tf.reduce_sum(squares))
+
     def predicted_reduction(self, r, solution):
         """With `g = J^T r + rest` and `A = J^T J + D^2 eta`: `g^T s`, `-(g^T s + s^T A s / 2)`."""
         C, nu = self.shares(solution.damping)
@@ -87,6 +89,14 @@ class Dual:
         along_g = tf.tensordot(r, J_s, 1) - tf.reduce_sum(of_rest)
         of_eta = tf.reduce_sum(self.eta * self._squares(solution, K_alpha))
         return along_g, -along_g - (tf.reduce_sum(J_s**2) + of_eta) / 2
+
+    def _factored(self, r, damping):
+        """`(damping I + sum_v C_v K_v)^-1` as a function of vectors like r."""
+        C, _ = self.shares(damping)
+        A = [tf.tensordot(C, panel, 1) if self._penalized else panel[0] for panel in self.K]
+        L = symmetric.Factor(A, tf.fill(tf.shape(r), damping))
+        # Of chunks the shape of K is unknown, where that of r may be known.
+        return lambda b: tf.ensure_shape(L.solve(b[:, None])[:, 0], r.shape)
 
     def _squares(self, solution, K_alpha):
         """`|D s|^2`, by groups."""

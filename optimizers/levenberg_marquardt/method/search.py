@@ -63,7 +63,7 @@ def search(
         candidate, length, state = rule.propose(found.state, now)
         direction = now.direction(candidate)
         if accelerate:
-            direction += _acceleration(now, candidate, length, state.damping)
+            direction += _acceleration(now, direction, length, state.damping)
         trial = weights.constrain(w + direction)
         z = objective.outputs(trial)
         # The prediction is for the plain step, or for what a constraint leaves of it.
@@ -133,9 +133,9 @@ def search(
     )
 
 
-def _acceleration(model, candidate, length, damping):
+def _acceleration(model, direction, length, damping):
     """Half the geodesic acceleration; zero where it is not to be trusted."""
-    a, length_of_a = model.acceleration(candidate, damping)
+    a, length_of_a = model.acceleration(direction, damping)
     trusted = length_of_a <= LARGEST_RATIO * length
     return tf.where(trusted, a / 2, tf.zeros_like(a))
 

@@ -125,7 +125,7 @@ def _choose(optimizer, objective):
         floats_per_row=layered.floats_per_row,
         groups=len(weights.variables) if penalized else 1,
         double=weights.dtype == tf.float64,
-        weight_space=weights.constrained or optimizer.geodesic_acceleration,
+        weight_space=weights.constrained,
         residual_space=bool(optimizer.momentum),
         replicas=objective.num_replicas,
     )

@@ -14,7 +14,7 @@ A model answers a damping with a candidate, whatever its solver keeps of a step:
 - `direction(candidate)`: the step in the weights;
 - `predicted_reduction(candidate)`: `g^T s`, and how much the loss should fall;
 - `no_candidate()`, `at_attempt(number)`, `after_constraints(candidate, moved)`, and with geodesic
-  acceleration `acceleration(candidate, damping)`.
+  acceleration `acceleration(direction, damping)`.
 """
 
 from .iterative_space import IterativeSpace

@@ -45,7 +45,6 @@ class IterativeModel(ResidualModel):
 
     def __init__(self, space, norms, v):
         super().__init__(space, norms, v)
-        self.space = space
         self.eta = space.penalty_curvature(self.D)
         eps = np.finfo(self.w.dtype.as_numpy_dtype).eps
         self.least_damping = eps * tf.reduce_sum(space.squares / self.D**2)
@@ -59,25 +58,14 @@ class IterativeModel(ResidualModel):
 
         The last as if s were an eigenvector of the system: its own would take a second solution.
         """
-        J, spread = self.jacobian, self.weights.spread
         damping = tf.maximum(damping, self.least_damping)
-        nu = 1 / (damping + self.eta) / self.D**2
-        shares, of_rest = spread(damping * nu), 0.0
-        b = self.r
+        r, of_rest = self.r, 0.0
         if self.rest is not None:
-            of_rest = spread(nu) * self.rest
-            b -= J.mv(of_rest)
-
-        def product(alpha):
-            return damping * alpha + J.mv(shares * J.transpose_mv(alpha))
-
-        alpha, iterations = conjugate_gradients(
-            product, b, self._nystroem.inverse(damping), self.space.tolerance
-        )
-        self.space.count(iterations)
-        s = -(shares * J.transpose_mv(alpha) + of_rest)
-        candidate = IterativeStep(s, J.mv(s))
-        length = length_of(s * spread(self.D))
+            of_rest = self.weights.spread(1 / (damping + self.eta) / self.D**2) * self.rest
+            r -= self.jacobian.mv(of_rest)
+        s = self._solved(r, damping) - of_rest
+        candidate = IterativeStep(s, self.jacobian.mv(s))
+        length = length_of(s * self.weights.spread(self.D))
         slope = length**4 / (damping * length**2 + self._curvature(candidate))
         return candidate, length, slope
 
@@ -89,6 +77,26 @@ class IterativeModel(ResidualModel):
         if self.rest is not None:
             along_g += tf.tensordot(self.rest, candidate.s, 1)
         return self.with_momentum(along_g, -along_g - self._curvature(candidate) / 2)
+
+    def acceleration(self, direction, damping):
+        """The second-order correction of a step in the weights, and its scaled length."""
+        damping = tf.maximum(damping, self.least_damping)
+        a = self._solved(self.second_residuals(direction), damping)
+        return a, length_of(a * self.weights.spread(self.D))
+
+    def _solved(self, r, damping):
+        """`-(J^T J + M)^-1 J^T r` with `M = D^2 (damping + eta)`."""
+        J, shares = self.jacobian, damping / (damping + self.eta) / self.D**2
+        shares = self.weights.spread(shares)
+
+        def product(alpha):
+            return damping * alpha + J.mv(shares * J.transpose_mv(alpha))
+
+        alpha, iterations = conjugate_gradients(
+            product, r, self._nystroem.inverse(damping), self.space.tolerance
+        )
+        self.space.count(iterations)
+        return -shares * J.transpose_mv(alpha)
 
     def _curvature(self, candidate):
         of_penalty = self.space.linearization.penalty_curvature * candidate.s**2

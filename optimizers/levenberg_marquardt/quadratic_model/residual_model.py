@@ -2,6 +2,7 @@ import copy
 
 import tensorflow as tf
 
+from .geodesic_acceleration import second_residuals
 from .scaling import scale_of
 
 
@@ -20,6 +21,7 @@ class ResidualModel:
     """
 
     def __init__(self, space, norms, v):
+        self.space = space
         self.jacobian = space.linearization.jacobian
         self.weights = space.objective.weights
         self.w = space.w
@@ -59,6 +61,12 @@ class ResidualModel:
             return along_g, reduction
         along_v = tf.tensordot(self.r - self.J_v, self.J_v, 1)
         return along_g + along_v, reduction - along_v - tf.reduce_sum(self.J_v**2) / 2
+
+    def second_residuals(self, direction):
+        """`r''` along a step in the weights, (rows,)."""
+        space = self.space
+        r = second_residuals(space.objective, space.linearization, self.w, direction)
+        return tf.reshape(r, [-1])
 
     def after_constraints(self, candidate, moved):
         return candidate

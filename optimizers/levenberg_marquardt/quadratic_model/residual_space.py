@@ -99,10 +99,7 @@ class DualModel(ResidualModel):
 
     def direction(self, candidate):
         """The step in the weights: one backward pass."""
-        C, nu = (
-            self.weights.spread(tf.broadcast_to(share, self.D.shape) / self.D**2)
-            for share in self.dual.shares(candidate.damping)
-        )
+        C, nu = self._shares_of_weights(candidate.damping)
         s = -C * self.jacobian.transpose_mv(candidate.alpha)
         if self.rest is not None:
             s -= nu * self.rest
@@ -111,6 +108,19 @@ class DualModel(ResidualModel):
     def predicted_reduction(self, candidate):
         """`g^T s`, and `-(g^T s + s^T A s / 2)`: the reduction that the model predicts."""
         return self.with_momentum(*self.dual.predicted_reduction(self.r, candidate))
+
+    def acceleration(self, direction, damping):
+        """The second-order correction of a step in the weights, and its scaled length."""
+        solution, length = self.dual.correction(self.second_residuals(direction), damping)
+        C, _ = self._shares_of_weights(solution.damping)
+        return -C * self.jacobian.transpose_mv(solution.alpha), length
+
+    def _shares_of_weights(self, damping):
+        """`C / D^2` and `nu / D^2`, (weights,)."""
+        return (
+            self.weights.spread(tf.broadcast_to(share, self.D.shape) / self.D**2)
+            for share in self.dual.shares(damping)
+        )
 
     def _grouped(self, by_variable):
         if self._groups > 1 or by_variable.shape[0] == 1:

@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from .geodesic_acceleration import curvature_along
+from .geodesic_acceleration import second_residuals
 from .scaling import length_of, scale_of
 
 
@@ -103,10 +103,10 @@ class WeightModel:
         along_g = tf.tensordot(self.g, s, 1)
         return along_g, -along_g - self.solver.quadratic(self.system, s) / 2
 
-    def acceleration(self, s, damping):
-        """The second-order correction in the weights, and its length."""
-        b = self.objective.vector_jacobian_product(
-            self.w, curvature_along(self.objective, self.linearization, self.w, s / self.D)
-        )
+    def acceleration(self, direction, damping):
+        """The second-order correction of a step in the weights, and its scaled length."""
+        r = second_residuals(self.objective, self.linearization, self.w, direction)
+        S_r = self.objective.curvature.combined(self.linearization.output_factors, r)
+        b = self.objective.vector_jacobian_product(self.w, S_r)
         a = self.solver.correction(self.system, b / self.D, damping)
         return a / self.D, length_of(a)

@@ -38,7 +38,7 @@ def test_auto(rows, weights, double, chosen):
     assert f"{rows} residuals, {weights} weights" in choice.reason
 
 
-def test_constraints_and_acceleration_need_weight_space():
+def test_constraints_need_weight_space():
     wanted = problem(100, 5000, weight_space=True)
     assert choose("auto", "auto", wanted, 20 * GIB).solver == "cholesky"
     assert choose("auto", "auto", problem(100, 5000), 20 * GIB).solver == "dual"
@@ -115,14 +115,12 @@ def test_devices_and_momentum_do_not_go_together():
         choose("auto", "auto", problem(100, 4000, replicas=2, residual_space=True), 1000 * GIB)
 
 
-@pytest.mark.parametrize("what", ["constraint", "acceleration"])
-def test_what_needs_weight_space_keeps_the_norm_of_each_column(what, monkeypatch):
+def test_constraints_keep_the_norm_of_each_column(monkeypatch):
     """However many weights there are, if the memory is there."""
     monkeypatch.setattr(solver_choice, "MAX_WEIGHTS_TO_FACTOR", 5)
-    constraint = "non_neg" if what == "constraint" else None
-    dense = keras.layers.Dense(3, kernel_constraint=constraint)
+    dense = keras.layers.Dense(3, kernel_constraint="non_neg")
     model = LeastSquares(keras.Sequential([keras.Input((2,)), dense]))
-    model.compile(LevenbergMarquardt(geodesic_acceleration=what == "acceleration"))
+    model.compile(LevenbergMarquardt())
     x = np.random.default_rng(0).normal(size=(20, 2))
     history = model.fit(x, x @ np.ones((2, 3)) + 1, epochs=10, verbose=0).history
     assert history["loss"][-1] < 1e-8

@@ -107,6 +107,10 @@ class OutputCurvature:
             before += size
         return tf.concat(blocks, axis=1)
 
+    def projected(self, factors, v):
+        """`S^T v`, (examples, rows), for v given like the outputs."""
+        return tf.linalg.matvec(self.rows(factors), side_by_side(v))
+
     def combined(self, factors, alpha):
         """`S alpha` of each output, (examples, outputs), for one number a row.
 

@@ -61,6 +61,16 @@ def test_solution_is_the_dense_one(damping, eta, rest):
     np.testing.assert_allclose(slope, scaled @ np.linalg.solve(system, scaled), rtol=1e-7)
 
 
+@pytest.mark.parametrize("eta", [None, ETA])
+def test_correction_is_the_dense_one(eta):
+    solver, damping, b = dual(D, REST, eta), 0.03, RNG.normal(size=ROWS)
+    solution, length = solver.correction(tf.constant(b), tf.constant(damping, tf.float64))
+    M = each(D**2 * (damping + (0 if eta is None else eta)))
+    a = -np.linalg.solve(J.T @ J + np.diag(M), J.T @ b)
+    np.testing.assert_allclose(step_of(solver, solution, D, 0 * REST), a, rtol=1e-9)
+    np.testing.assert_allclose(length, np.linalg.norm(each(D) * a), rtol=1e-9)
+
+
 def test_slope_is_that_of_the_length():
     solver, damping, little = dual(D, REST, ETA), 0.7, 1e-5
 

@@ -248,6 +248,37 @@ def test_momentum_stays_in_the_trust_region(space_at, float64):
     np.testing.assert_allclose(run(w), radius, rtol=0.1)
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    slow_but(("mse", 7), of=[*itertools.product(["mse", "huber", "two outputs"], [10**6, 7])]),
+)
+def test_acceleration_is_that_of_the_weights(name, rows, float64):
+    objective, weights, *_ = pieces(name, rows, RNG.uniform(0, 2, BATCH))
+    w = weights.vector()
+    s = tf.constant(0.3 * RNG.normal(size=w.shape))
+    norms = {True: tf.ones(len(weights.sizes), w.dtype), False: tf.ones_like(w)}
+    spaces = [
+        partial(WeightSpace, solver=Cholesky(False)),
+        partial(ResidualSpace, scaled=True),
+        partial(IterativeSpace, scaled=True, tolerance=1e-13, count=lambda _: None),
+    ]
+
+    @tf.function
+    def run(w, s):
+        found = []
+        for space_at in spaces:
+            space = space_at(objective(), w)
+            model = space.model(norms[space.norms_by_variable])
+            found.append(model.acceleration(s, tf.constant(0.1, w.dtype)))
+        return found
+
+    (expected, expected_length), *others = run(w, s)
+    assert expected_length > 0
+    for a, length in others:
+        np.testing.assert_allclose(a, expected, rtol=1e-7, atol=1e-10)
+        np.testing.assert_allclose(length, expected_length, rtol=1e-8)
+
+
 def test_few_examples_of_many_outputs_are_fitted(float64):
     """More rows than one panel of the inner products takes, but fewer examples than panels."""
     network = keras.Sequential([keras.Input((4,)), layers.Dense(600)])
@@ -308,7 +339,7 @@ def test_residuals_that_repeat_are_damped_beyond_rounding(float64):
     [
         ({"momentum": 1.0}, "`momentum` must be a finite number of at least 0 and below 1"),
         ({"momentum": 0.5, "solver": "qr"}, "`momentum` needs solver 'dual' or 'cg'"),
-        ({"geodesic_acceleration": True, "solver": "dual"}, "needs solver 'cholesky' or 'qr'"),
+        ({"geodesic_acceleration": True, "momentum": 0.5}, "without geodesic acceleration"),
         ({"cg_tolerance": 0.0}, "`cg_tolerance` must be"),
     ],
 )
