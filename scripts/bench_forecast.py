@@ -273,7 +273,7 @@ def training(options):
 
 def fastest_windows(known, truth, limit):
     """The choice with which the peer is the fastest; who is slower may give up."""
-    grid = list(itertools.product((6, 12, 24), (128, 256, 512), (0.01, 0.02), (200, 400, 2000)))
+    grid = list(itertools.product((6, 12, 24), (128, 256), (0.01, 0.02), (200, 400)))
     best = grid[0]
     for choice in grid:
         stop = window_training(known, truth, 0, limit, *choice)
