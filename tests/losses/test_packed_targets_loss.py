@@ -421,6 +421,7 @@ def test_mixed_precision(policy):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.slow
 def test_masked_sequences():
     """Padded steps count for nothing, in the loss and in a metric; weights weigh sequences."""
     x = RNG.normal(size=(4, 4, 2)).astype("float32")

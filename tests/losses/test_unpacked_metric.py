@@ -71,6 +71,7 @@ class HalfError:
         return abs(y_true - y_pred) / 2
 
 
+@pytest.mark.slow
 def test_named_in_the_logs_as_keras_names_it():
     """With several outputs, in `metrics` and `weighted_metrics`, so that callbacks find them."""
 

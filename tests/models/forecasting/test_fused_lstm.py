@@ -52,6 +52,7 @@ def test_what_has_no_such_operation():
     assert not can_fuse(keras.layers.LSTM(5, dtype="mixed_float16"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{"units": (8,)}, {"units": (6, 4), "dropout": 0.2}])
 def test_training_ends_where_it_ends_with_keras(arguments, monkeypatch):
     def trained():

@@ -85,6 +85,7 @@ def test_curve_within_bounds_is_trf(rule, float64):
     assert np.sum(residuals(model.get_weights()[0]) ** 2) <= 2 * expected.cost * (1 + 1e-12)
 
 
+@pytest.mark.slow
 def test_polish_moves_the_free_weights_alone(float64):
     """The gradient in them is zero to rounding; the weight at its bound stays there."""
     x = np.linspace(0, 5, 40)[:, None]

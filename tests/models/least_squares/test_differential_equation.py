@@ -82,6 +82,7 @@ def test_jacobian_is_that_of_finite_differences(derivatives, float64):
     np.testing.assert_allclose(J, expected, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_it_trains_like_any_other(float64):
     model = equation(by_tapes)
     least_squares = LeastSquares(model)

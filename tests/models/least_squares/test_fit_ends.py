@@ -102,6 +102,7 @@ def test_the_last_epoch_looks_at_the_gradient_too():
     assert np.isfinite(gradient(model)).all()
 
 
+@pytest.mark.slow
 def test_the_next_fit_finds_the_way_back_unless_the_weights_are_others():
     epochs = steps_before_the_bad_one()
     stop = keras.callbacks.LambdaCallback(
@@ -166,6 +167,7 @@ def test_a_batch_at_which_the_last_good_weights_fail_ends_the_fit():
 # Convergence
 
 
+@pytest.mark.slow
 def test_a_stall_at_the_rounding_floor_is_convergence(float64):
     """NIST's Roszman1 from its first start: rounding hid the last gain, and no test saw it."""
     sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "scripts"))
@@ -217,6 +219,7 @@ def test_all_examples_in_one_batch_are_a_full_batch(float64):
         np.testing.assert_allclose(weights(model), expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_what_validation_split_leaves_may_be_a_full_batch(float64):
     x, y = noisy()
     model = compiled(line, [0.0, 0.0])

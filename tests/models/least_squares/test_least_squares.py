@@ -68,6 +68,7 @@ def test_every_scaling_descends(scaling, geodesic):
     assert loss[-1] < 0.05 * loss[0]
 
 
+@pytest.mark.slow
 def test_sample_and_class_weights(float64):
     weight = RNG.uniform(0, 2, 60)
     model = compiled(linear())
@@ -136,6 +137,7 @@ def test_robust_losses(loss, float64):
     np.testing.assert_allclose(weights_of(model), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_classification_learns():
     labels = np.digitize(Y[:, 0], [-0.5, 0.5])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -297,6 +299,7 @@ def test_targets_of_other_elementwise_losses(loss):
         fit(compiled(net, loss=loss), y=np.ones((60, 2)))
 
 
+@pytest.mark.slow
 def test_targets_are_compared_in_every_later_call():
     """The second graph of Keras is for any number of examples and of features."""
     model = compiled(linear())
@@ -329,6 +332,7 @@ def test_targets_of_losses_of_whole_outputs(loss):
         fit(compiled(net, loss=loss), y=np.ones((60, 2)))
 
 
+@pytest.mark.slow
 def test_targets_that_a_function_may_broadcast_are_warned_about():
     def loss(y, outputs):
         return keras.ops.mean((y - outputs) ** 2, axis=-1)
@@ -366,6 +370,7 @@ def test_targets_that_keras_squeezes(y):
     np.testing.assert_allclose(model.evaluate(X, y, verbose=0), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sparse_labels_are_no_shapes_of_outputs():
     labels = np.arange(60) % 3
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -373,6 +378,7 @@ def test_sparse_labels_are_no_shapes_of_outputs():
     np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_targets_of_each_output_are_checked():
     names = {"sum": Y, "rest": X[:, :2]}
     bad = {"sum": X[:, :2], "rest": X[:, :2]}
@@ -433,6 +439,7 @@ def test_chunks_change_nothing(float64):
     np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_validation_split_holds_out_the_last_rows(float64):
     a, b = compiled(linear()), compiled(linear())
     split = fit(a, validation_split=0.25, epochs=4)
@@ -464,6 +471,7 @@ def two_by_two():
     return keras.Model([a, b], outputs)
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs():
     model = LeastSquares(two_by_two())
     sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -481,6 +489,7 @@ def test_several_inputs_and_outputs():
     assert history["kind_accuracy"][-1] > 0.95
 
 
+@pytest.mark.slow
 def test_sample_weights_of_one_output_alone(float64):
     keras.utils.set_random_seed(0)
     x = keras.Input((3,))
@@ -602,6 +611,7 @@ def test_damping_rises_until_a_step_is_short_enough():
 # States at the edge
 
 
+@pytest.mark.slow
 def test_zero_residual_and_zero_gradient():
     model = compiled(linear())
     exact = model.predict(X, verbose=0)
@@ -921,6 +931,7 @@ def test_a_global_half_precision_does_not_reach_the_network():
     assert fit(model, epochs=5)["loss"][-1] < np.mean((expected - Y) ** 2)
 
 
+@pytest.mark.slow
 def test_learning_rates_are_warned_about():
     with pytest.warns(UserWarning, match="no learning rate"):
         fit(compiled(network()), callbacks=[keras.callbacks.LearningRateScheduler(lambda _: 0.1)])
@@ -939,6 +950,7 @@ def test_eager_execution_is_refused():
         fit(model)
 
 
+@pytest.mark.slow
 def test_integers_are_multiplied():
     """The one-hot rows of a lookup are integers, and reach a layer as such."""
     names = np.array([["a"], ["b"], ["c"]] * 4)
@@ -950,6 +962,7 @@ def test_integers_are_multiplied():
         assert history.history["loss"][-1] < 1e-9
 
 
+@pytest.mark.slow
 def test_weights_that_the_first_call_makes():
     glorot = keras.initializers.GlorotUniform(1)
     inside = network(layers.Dense(4, layers.PReLU("ones"), kernel_initializer=glorot))

@@ -60,6 +60,7 @@ def test_fit_is_scipys(name, loss, solver, float64):
     assert len(losses) < 60
 
 
+@pytest.mark.slow
 def test_tukey_after_soft_l1_is_the_fit_without_outliers(float64):
     start, *_ = fitted(SoftL1(0.1), [1.0, 1.0, 1.0])
     p, losses, optimizer = fitted(Tukey(0.234), start)
@@ -76,6 +77,7 @@ def test_tukey_after_soft_l1_is_the_fit_without_outliers(float64):
         assert np.mean(0.234**2 / 3 * (1 - (1 - r**2) ** 3)) > losses[-1]
 
 
+@pytest.mark.slow
 def test_tukey_where_nothing_is_near_says_so(float64):
     """All residuals beyond the scale: no gradient, and no step."""
     with pytest.warns(UserWarning, match="Not a minimum: .* or the loss on no output"):

@@ -152,6 +152,7 @@ def test_xla_changes_nothing():
     assert compiled["_XlaMustCompile"].b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [False, True])
 def test_save_and_load(tmp_path, box):
     model = ActorCritic(1, Guess.action_space, units=(8, 4)) if box else corridor_model()

@@ -236,6 +236,7 @@ class Copy(gymnasium.Env):
         return self.shown, float((action == self.shown).sum()), True, False, {}
 
 
+@pytest.mark.slow
 def test_actor_critic_learns_several_choices():
     model = ActorCritic(Copy.observation_space, Copy.action_space, units=(), seed=0)
     model.compile(keras.optimizers.Adam(0.05))
@@ -282,6 +283,7 @@ def test_actor_critic_acts_in_every_space(observations, actions, tmp_path):
     acts_and_is_saved(model, observations, actions, tmp_path)
 
 
+@pytest.mark.slow
 def test_q_network_acts_in_other_spaces(tmp_path):
     observations, actions = MultiBinary((2, 2)), NESTED
     model = RecurrentQNetwork(observations, actions, units=3, seed=0)

@@ -158,6 +158,7 @@ def test_acceleration_solves_the_damped_system(solver, float64):
     np.testing.assert_allclose(length, np.linalg.norm(D * expected), rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_acceleration_saves_steps(float64):
     def steps(accelerated):
         model, _ = pieces()

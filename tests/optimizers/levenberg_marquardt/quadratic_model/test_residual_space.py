@@ -126,8 +126,9 @@ def test_first_step_through_fit_is_the_dense_one(loss, float64):
         np.testing.assert_allclose(history[name], history_of_dense[name], rtol=1e-7)
 
 
-@pytest.mark.parametrize("rows", slow_but("auto", of=["auto", 6]))
-@pytest.mark.parametrize("penalized", slow_but(True, of=[False, True]))
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", ["auto", 6])
+@pytest.mark.parametrize("penalized", [False, True])
 def test_conjugate_gradients_reach_the_dense_step(penalized, rows, float64):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(9, 5)), 3 * rng.normal(size=(9, 3))
@@ -248,9 +249,10 @@ def test_momentum_stays_in_the_trust_region(space_at, float64):
     np.testing.assert_allclose(run(w), radius, rtol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rows"),
-    slow_but(("mse", 7), of=[*itertools.product(["mse", "huber", "two outputs"], [10**6, 7])]),
+    itertools.product(["mse", "huber", "two outputs"], [10**6, 7]),
 )
 def test_acceleration_is_that_of_the_weights(name, rows, float64):
     objective, weights, *_ = pieces(name, rows, RNG.uniform(0, 2, BATCH))
