@@ -121,6 +121,7 @@ def test_losses_load_in_a_fresh_process(tmp_path):
     assert printed.count("same") == len(made)
 
 
+@pytest.mark.slow
 def test_import_is_silent_and_brings_nothing_optional():
     printed = checks.run_in_fresh_process(
         """

@@ -2,10 +2,12 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mnist_5k.py"
 
 
+@pytest.mark.slow
 def test_real_digits_split_evenly():
     spec = importlib.util.spec_from_file_location("mnist_5k", SCRIPT)
     mnist_5k = importlib.util.module_from_spec(spec)

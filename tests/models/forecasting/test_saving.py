@@ -216,6 +216,7 @@ def frame():
     return pd.DataFrame(values, days, ["load", "wind"])
 
 
+@pytest.mark.slow
 def test_columns_are_matched_by_name_also_after_loading(frame, tmp_path):
     model = make(num_features=2)
     model.fit(frame, verbose=0)

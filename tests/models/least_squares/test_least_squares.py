@@ -433,6 +433,7 @@ def test_batch_sizes(batch_size):
     assert int(model.optimizer.iterations) == 15 * -(-60 // batch_size)
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing(float64):
     whole, chunked = compiled(network()), compiled(network(), jacobian_rows=7)
     a, b = fit(whole, epochs=5), fit(chunked, epochs=5)

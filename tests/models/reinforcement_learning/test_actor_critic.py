@@ -20,6 +20,7 @@ def train(model, env_id=Corridor, steps=128, **arguments):
     return model.train(env_id, steps, **{**SMALL, "verbose": 0, **arguments})
 
 
+@pytest.mark.slow
 def test_learns_the_corridor():
     model = corridor_model()
     model.compile(keras.optimizers.Adam(0.01, global_clipnorm=0.5))
@@ -105,6 +106,7 @@ def test_a_step_leads_to_the_true_last_observation():
     np.testing.assert_array_equal(rollout["dummy"][1:], ends[:-1])
 
 
+@pytest.mark.slow
 def test_seeds_decide():
     def run(model_seed, seed):
         model = corridor_model(model_seed)

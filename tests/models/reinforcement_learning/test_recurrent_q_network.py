@@ -261,6 +261,7 @@ def test_seeds_decide():
     assert np.abs(run(0, 1)[0] - weights).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_save_and_load(tmp_path):
     model = make()
     train(model)

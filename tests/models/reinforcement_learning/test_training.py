@@ -210,6 +210,7 @@ def test_callbacks_and_progress_bar(agent, capsys):
     assert "val_return" in printed
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_compile_settings_is_refused(tmp_path):
     def train_with(steps, *arguments):
         model = ActorCritic(2, 2, units=(4,), seed=0)

@@ -252,7 +252,7 @@ def test_momentum_stays_in_the_trust_region(space_at, float64):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rows"),
-    itertools.product(["mse", "huber", "two outputs"], [10**6, 7]),
+    [*itertools.product(["mse", "huber", "two outputs"], [10**6, 7])],
 )
 def test_acceleration_is_that_of_the_weights(name, rows, float64):
     objective, weights, *_ = pieces(name, rows, RNG.uniform(0, 2, BATCH))
@@ -358,6 +358,7 @@ def test_momentum_with_a_penalty_or_a_constraint_is_refused(name, value):
         LeastSquares(network).compile(LevenbergMarquardt(momentum=0.5))
 
 
+@pytest.mark.slow
 def test_float32_step_agrees_with_float64():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 3))
