@@ -1248,7 +1248,8 @@ def test_every_argument_has_an_entry():
 
 
 @pytest.mark.parametrize(("name", "argument"), CASES, ids=[".".join(case) for case in CASES])
-def test_what_is_wrong_is_refused_by_name(name, argument):
+def test_what_is_wrong_is_refused_by_name(name, argument, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write a file
     target = TABLE[name]
     needed = _needed(name)
     said = []
@@ -1275,8 +1276,9 @@ def test_what_is_wrong_is_refused_by_name(name, argument):
         if any(hasattr(kind, "as_numpy") for kind in target.arguments.values())
     ],
 )
-def test_numpy_scalars_are_taken(name):
+def test_numpy_scalars_are_taken(name, tmp_path, monkeypatch):
     """All at once, and what is stored is plain Python: it goes into a JSON file as it is."""
+    monkeypatch.chdir(tmp_path)  # some write a file
     target = TABLE[name]
     plain, numpy = {}, {}
     for argument, kind in target.arguments.items():
