@@ -11,7 +11,15 @@ from .seed_report import SeedReport, seed_report
 
 if ON_TENSORFLOW:
     from .forecasting import ForecasterState, StatefulLSTMForecaster
-    from .least_squares import Bands, CurveFit, LeastSquares, fit_curve
+    from .least_squares import (
+        Bands,
+        CurveFit,
+        CurveFits,
+        LeastSquares,
+        ManyFits,
+        fit_curve,
+        fit_curves,
+    )
     from .reinforcement_learning import (
         ActorCritic,
         RecurrentQNetwork,
@@ -24,8 +32,10 @@ __all__ = [
     "ActorCritic",
     "Bands",
     "CurveFit",
+    "CurveFits",
     "ForecasterState",
     "LeastSquares",
+    "ManyFits",
     "MaxoutNetwork",
     "PReLUNetwork",
     "PackedSeries",
@@ -36,6 +46,7 @@ __all__ = [
     "TargetNetwork",
     "discounted_returns",
     "fit_curve",
+    "fit_curves",
     "forecasting",
     "generalized_advantage",
     "hard_update",

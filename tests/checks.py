@@ -127,7 +127,9 @@ def _modules():
         # The checkout is the package: an editable install shows the folders beside it too.
         room = info.name.split(".")[1] in kerazoo.__all__
         # The folders inside hold parts of one method, for the package alone.
-        private = info.name.startswith("kerazoo.optimizers.levenberg_marquardt.")
+        private = info.name.startswith(
+            ("kerazoo.optimizers.levenberg_marquardt.", "kerazoo.models.least_squares.")
+        )
         if info.ispkg and room and not private:
             yield import_module(info.name)
 

@@ -43,6 +43,16 @@ def curve_fit():
     return models.fit_curve(line, np.arange(4.0), np.array([0.0, 1.1, 1.9, 3.0]), [0.0, 0.0])
 
 
+def curve_fits():
+    return models.fit_curves(line, np.arange(4.0), np.ones((2, 4)), [0.0, 0.0])
+
+
+def many_fits():
+    model = models.LeastSquares(network())
+    model.compile()
+    return model.fit_many(np.ones((3, 2)), np.ones((2, 3)), verbose=0)
+
+
 def backtest():
     return forecasting.Backtest(np.arange(20.0), [10, 12], 3, 1, {"forecaster": np.ones((2, 3, 1))})
 
@@ -133,7 +143,9 @@ if backends.ON_TENSORFLOW:
         models.TargetNetwork: Plain(lambda: models.TargetNetwork(network())),
         models.Bands: Plain(lambda: curve_fit().bands(np.ones(1))),
         models.CurveFit: Plain(curve_fit),
+        models.CurveFits: Plain(curve_fits),
         models.LeastSquares: Plain(lambda: models.LeastSquares(network())),
+        models.ManyFits: Plain(many_fits),
         optimizers.Covariance: Plain(lambda: curve_fit().covariance),
         optimizers.LeastSquaresProblem: Plain(
             lambda: optimizers.LeastSquaresProblem(network(), np.ones((3, 2)), np.ones((3, 1)))

@@ -64,8 +64,14 @@ class Curve:
                 columns.append(forward.jvp(z, unconnected_gradients="zero").numpy())
         return z.numpy(), np.stack(columns, axis=1)
 
-    def check(self, x, values):
-        """Refuses a function that is not one number for each x, computed from it alone."""
+    def check(self, x, values, finite=True):
+        """Refuses a function that is not one number for each x, computed from it alone.
+
+        Args:
+            x: Array (n, ...).
+            values: Array (parameters,).
+            finite: Whether f must be finite there.
+        """
         parameters = [tf.constant(value) for value in values]
         try:
             with float64():
@@ -83,14 +89,15 @@ class Curve:
                 f"{tuple(x.shape[:1])}; add `0 * x` to a constant. Received: f that returns {found}"
             )
         z = self.predict(x, values)  # what f gives now: a graph is of when it was made
-        if not np.isfinite(z).all():
+        if finite and not np.isfinite(z).all():
             raise ValueError(
                 "`f` must be finite at `p0` for every x. Received: p0="
                 f"{dict(zip(self.names, map(float, values), strict=True))}, where f is NaN or Inf "
                 f"at {np.sum(~np.isfinite(z))} of {len(z)} points"
             )
         alone = self.predict(x[-1:], values)
-        if not np.allclose(z[-1:], alone, rtol=1e-6, atol=1e-9 * np.max(np.abs(z))):
+        size = np.max(np.abs(z), initial=0.0, where=np.isfinite(z))
+        if not np.allclose(z[-1:], alone, rtol=1e-6, atol=1e-9 * size, equal_nan=True):
             raise ValueError(
                 "`f` must compute each value from its own x: compute means, maxima and sums over "
                 f"x before the fit. Received: f with f(x)[-1]={float(z[-1]):g} and "
