@@ -9,6 +9,7 @@ the others notice within about ten seconds, and are ended after `--grace`; no ru
     python scripts/train_two_workers.py
     python scripts/train_two_workers.py --lose-worker-after 3   # what a dead worker looks like
     python scripts/train_two_workers.py --batch-size 500 --unequal-seeds    # and unequal batches
+    python scripts/train_two_workers.py --units 447 --hidden 4 --solver dual    # 602,557 weights
 """
 
 import argparse
@@ -41,6 +42,12 @@ def parsed():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=2001)
     parser.add_argument("--units", type=int, default=20)
+    parser.add_argument("--hidden", type=int, default=1, help="layers of so many units")
+    parser.add_argument(
+        "--solver", default="auto", choices=["auto", "cholesky", "qr", "dual", "cg"]
+    )
+    parser.add_argument("--jacobian-rows", type=int, help="default: as many as memory allows")
+    parser.add_argument("--precision", default="float64", choices=["float32", "float64"])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, help="default: the whole data set")
     parser.add_argument("--limit", type=float, default=300, help="seconds for the whole run")
@@ -140,17 +147,23 @@ def fit(arguments, strategy=None, seed=0, callbacks=(), verbose=0):
 
     import kerazoo
 
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
+    keras.config.set_floatx(arguments.precision)
+    keras.config.set_dtype_policy(arguments.precision)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (arguments.examples, 2))
     y = np.sin(4 * x[:, :1]) * np.cos(3 * x[:, 1:]) + 0.01 * rng.normal(size=(len(x), 1))
     with (strategy or tf.distribute.get_strategy()).scope():
-        hidden = keras.layers.Dense(arguments.units, "tanh")
-        network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+        hidden = [keras.layers.Dense(arguments.units, "tanh") for _ in range(arguments.hidden)]
+        network = keras.Sequential([keras.Input((2,)), *hidden, keras.layers.Dense(1)])
         model = kerazoo.models.LeastSquares(network)
-        model.compile(kerazoo.optimizers.LevenbergMarquardt("nielsen"), loss="mse")
+        optimizer = kerazoo.optimizers.LevenbergMarquardt(
+            "nielsen",
+            solver=arguments.solver,
+            jacobian_rows=arguments.jacobian_rows or "auto",
+            cg_tolerance=1e-10 if arguments.precision == "float64" else 1e-6,
+        )
+        model.compile(optimizer, loss="mse")
     began = time.monotonic()
     history = model.fit(
         x,
@@ -170,6 +183,7 @@ def compare(arguments, folder):
     first, second = (np.load(Path(folder, f"weights_{i}.npy")) for i in range(WORKERS))
     history, alone, seconds = fit(arguments)
     print(f"one process: loss {history['loss'][-1]:.6e}, {seconds:.1f} s with tracing")
+    print(f"weights: {len(alone)}")
     print(f"the workers' weights are equal: {np.array_equal(first, second)}")
     difference = np.max(np.abs(first - alone)) / np.max(np.abs(alone))
     print(f"largest difference from one process, relative: {difference:.1e}")

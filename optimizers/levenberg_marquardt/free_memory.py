@@ -55,7 +55,11 @@ def _left(folder, limit, usage, reclaimable):
     try:
         limit = int((folder / limit).read_text())  # "max" is none
         used = int((folder / usage).read_text())
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        yield max(limit - used + int(stat.get(reclaimable, 0)), 0)
     except (OSError, ValueError):
         return
+    try:
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        used -= int(stat.get(reclaimable, 0))
+    except (OSError, ValueError):
+        pass  # The limit holds all the same.
+    yield max(limit - used, 0)

@@ -13,8 +13,11 @@ c is what the inner product of two rows of J costs over all layers (inputs + out
 one); there is one group, or with an L2 penalty one for each variable. A row takes p numbers with
 the first two, and what the layers keep of it with the others.
 
+Of R replicas that share the rows, each takes n / R: so many rows at most are held by each device of
+a process, with "dual" besides a chunk of all rows. What is counted above is in every process.
+
 The bound on all that is three quarters of the memory that is free when a step is traced, a
-container's own limit included.
+container's own limit included; of several workers, that of the one which has least.
 """
 
 from typing import NamedTuple
@@ -43,6 +46,7 @@ class Problem(NamedTuple):
     weight_space: bool = False  # there are constraints
     residual_space: bool = False  # momentum is wanted
     replicas: int = 1  # that share the rows
+    devices: int = 1  # of them, those of this process
 
 
 class Choice(NamedTuple):
@@ -64,8 +68,6 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
         ValueError: No solver, or not the one asked for, keeps the bound on memory, or it cannot
             do what is asked for.
     """
-    if problem.replicas > 1:
-        solver = _shared(solver, problem)
     bound = _SHARE_OF_FREE * (free_memory() if free_bytes is None else free_bytes)
     needs = {name: _bytes_needed(name, jacobian_rows, problem, bound) for name in _NUMBERS}
     possible = _possible(solver, problem)
@@ -90,6 +92,8 @@ def choose(solver, jacobian_rows, problem, free_bytes=None):
         )
     rows = _rows_at_a_time(chosen, jacobian_rows, problem, bound)
     reason = f"{chosen} ({why}): {sizes}, at most {_in_words(needs[chosen])}"
+    if problem.replicas > 1:
+        reason += f" in each process; {problem.replicas} devices share the residuals"
     return Choice(chosen, rows, reason)
 
 
@@ -98,25 +102,6 @@ def may_factor(solver, weights, weight_space, residual_space):
     if weight_space or solver != "auto":
         return weight_space or solver in ("cholesky", "qr")
     return weights <= MAX_WEIGHTS_TO_FACTOR and not residual_space
-
-
-def _shared(solver, problem):
-    """The solver that all workers come to, whatever memory each of them has."""
-    if problem.residual_space:
-        raise ValueError(
-            "`momentum` needs one device: several share the work of 'cholesky' and 'qr' only. "
-            f"Received: momentum, {problem.replicas} replicas"
-        )
-    too_large = solver == "auto" and problem.weights > MAX_WEIGHTS_TO_FACTOR
-    if solver in ("dual", "cg") or too_large:
-        raise ValueError(
-            "Several devices share the work of 'cholesky' and 'qr', which factor a matrix as large "
-            "as the weights are many. Use one of these for a smaller network, or one device. "
-            f"Received: solver={solver!r}, {problem.weights} weights, {problem.replicas} replicas"
-        )
-    if solver == "auto":
-        return "qr" if problem.double and problem.weights <= _FEW_WEIGHTS else "cholesky"
-    return solver
 
 
 def _possible(solver, problem):
@@ -164,14 +149,19 @@ def _rows_at_a_time(solver, jacobian_rows, problem, bound):
     if jacobian_rows != "auto":
         return jacobian_rows
     of_chunk = min(_SHARE_OF_CHUNK * bound, _MAX_BYTES_OF_CHUNK[solver])
-    return max(1, int(of_chunk // (_width(problem) * _numbers_of_a_row(solver, problem))))
+    of_row = _width(problem) * _numbers_of_a_row(solver, problem)
+    return max(1, int(of_chunk // (problem.devices * of_row)))
 
 
 def _bytes_needed(solver, jacobian_rows, problem, bound):
     rows = _rows_at_a_time(solver, jacobian_rows, problem, bound)
     # "dual" holds two chunks where there is more than one.
-    chunk = min(problem.rows, 2 * rows) * _numbers_of_a_row(solver, problem)
-    return _width(problem) * (_NUMBERS[solver](problem) + chunk)
+    share = -(-problem.rows // problem.replicas)
+    held = problem.devices * min(share, 2 * rows)
+    if solver == "dual" and problem.replicas > 1:
+        held += min(problem.rows, rows)
+    numbers = _NUMBERS[solver](problem) + held * _numbers_of_a_row(solver, problem)
+    return _width(problem) * numbers
 
 
 def _width(problem):

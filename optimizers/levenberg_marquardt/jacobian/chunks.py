@@ -1,3 +1,5 @@
+import copy
+
 import tensorflow as tf
 
 
@@ -15,8 +17,15 @@ class Chunks:
         self.static_batch = static_batch
         self.examples = examples
         self.count = -(-batch // examples)
-        # Known when the graph is made, it needs no loop.
-        self.only_one = static_batch is not None and static_batch <= examples
+        # Known when the graph is made, it needs no loop. Of no examples there is no chunk at all.
+        self.only_one = static_batch is not None and 0 < static_batch <= examples
+        self._turns_at_once = 10  # TensorFlow's own
+
+    def one_by_one(self):
+        """The same chunks, where one is not begun before that before it is done."""
+        chunks = copy.copy(self)
+        chunks._turns_at_once = 1
+        return chunks
 
     def slice(self, tensors, i):
         """The part of chunk i of tensors (batch, ...)."""
@@ -33,6 +42,7 @@ class Chunks:
             lambda i, *_: i < self.count,
             lambda i, *totals: (i + 1, *add_chunk(i, *totals)),
             (0, *totals),
+            parallel_iterations=self._turns_at_once,
         )[1:]
 
     def concatenated(self, of_chunk, dtype, inner_shape):

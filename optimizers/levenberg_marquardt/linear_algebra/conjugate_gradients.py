@@ -6,7 +6,7 @@ from . import symmetric
 MAX_ITERATIONS = 200
 
 
-def conjugate_gradients(product, b, preconditioner, tolerance):
+def conjugate_gradients(product, b, preconditioner, tolerance, agreed=lambda goes_on: goes_on):
     """Solves `A x = b` for a symmetric positive definite A that only multiplies.
 
     Args:
@@ -14,26 +14,28 @@ def conjugate_gradients(product, b, preconditioner, tolerance):
         b: (size,).
         preconditioner: Function of a vector v to about `A^-1 v`.
         tolerance: Length of `b - A x` to stop at, relative to b.
+        agreed: Function of whether to go on to the same for all who solve this together: what
+            `product` waits for may be the others.
 
     Returns:
         x and the number of iterations, at most 200.
     """
     enough = tolerance * tf.norm(b)
 
-    def unfinished(k, x, r, z, p, rz):
-        return (k < MAX_ITERATIONS) & (tf.norm(r) > enough)
+    def goes_on(k, r):
+        return agreed((k < MAX_ITERATIONS) & (tf.norm(r) > enough))
 
-    def body(k, x, r, z, p, rz):
+    def body(_, k, x, r, z, p, rz):
         Ap = product(p)
         length = rz / tf.tensordot(p, Ap, 1)
         x, r = x + length * p, r - length * Ap
         z = preconditioner(r)
         new_rz = tf.tensordot(r, z, 1)
-        return k + 1, x, r, z, z + new_rz / rz * p, new_rz
+        return goes_on(k + 1, r), k + 1, x, r, z, z + new_rz / rz * p, new_rz
 
     z = preconditioner(b)
-    start = (0, tf.zeros_like(b), b, z, z, tf.tensordot(b, z, 1))
-    k, x, *_ = tf.while_loop(unfinished, body, start)
+    start = (goes_on(0, b), 0, tf.zeros_like(b), b, z, z, tf.tensordot(b, z, 1))
+    _, k, x, *_ = tf.while_loop(lambda goes_on, *_: goes_on, body, start)
     return x, k
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import tensorflow as tf
 
 from ..jacobian import JacobianOfReplicas
@@ -15,7 +17,7 @@ class JointObjective(Objective):
     """
 
     def __init__(self, replicas, network, weights, loss, families_of, x):
-        self.num_replicas = replicas.num_replicas
+        self.num_replicas, self.num_devices = replicas.num_replicas, len(replicas.devices)
         self._replicas = replicas
         self._examples = row_count(x)
         self._parts = []
@@ -43,12 +45,19 @@ class JointObjective(Objective):
     def linearize(self, w):
         z = self.outputs(w)
         with self.weights.scope(w):
-            gradients, factors = self.curvature(z)
+            loss, gradients, factors = self.curvature(z)
         operators = self._on_each_device(
             lambda part, share: part.jacobian_at(w, share), self._replicas.shares(factors)
         )
-        jacobian = JacobianOfReplicas(operators, self._replicas)
-        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), jacobian)
+        jacobian = JacobianOfReplicas(
+            operators,
+            self._replicas,
+            self.layered_jacobian,
+            self.chunks,
+            partial(self._data_of_examples, w, factors),
+        )
+        loss = tf.cast(loss, w.dtype)
+        return Linearization(loss, z, gradients, factors, *self.penalty.derivatives(w), jacobian)
 
     def vector_jacobian_product(self, w, output_vectors):
         shares = self._replicas.shares(output_vectors)
@@ -59,6 +68,10 @@ class JointObjective(Objective):
 
     def agreed(self, values):
         return self._replicas.agreed(values)
+
+    def free_memory(self):
+        # Workers on one machine share what it has.
+        return self._replicas.smallest(super().free_memory() / self._replicas.workers_here)
 
     def differs_between_workers(self, data):
         return self._replicas.differ(data)

@@ -18,6 +18,8 @@ class Replicas:
     Attributes:
         num_replicas: Of all workers.
         devices: Those of this process.
+        several_workers: Whether there are others than this process.
+        workers_here: How many of them run on this machine, this one included.
     """
 
     def __init__(self, variables):
@@ -30,7 +32,7 @@ class Replicas:
         (self.strategy,) = strategies.values() or (None,)
         if self.strategy is None:
             self.num_replicas, self.devices, self._ids = 1, (None,), (0,)
-            self.several_workers = False
+            self.several_workers, self.workers_here = False, 1
             return
         known = (
             tf.distribute.MirroredStrategy,
@@ -49,6 +51,7 @@ class Replicas:
         )
         self._ids = [int(i) for i in self.strategy.experimental_local_results(ids)]
         self.several_workers = len(self.devices) < self.num_replicas
+        self.workers_here = _on_this_machine(self.strategy) if self.several_workers else 1
 
     def bounds(self, rows):
         """Where the share of each replica of this process begins and ends."""
@@ -75,15 +78,39 @@ class Replicas:
         summed = self.strategy.run(all_reduce)
         return tf.ensure_shape(self.strategy.experimental_local_results(summed)[0], tensor.shape)
 
-    def join_rows(self, shares, rows):
-        """The whole batch of which the replicas of this process have these shares."""
-        joined = tf.concat(shares, axis=0)
+    def join_rows(self, shares, rows, axis=0, entries=1):
+        """The whole batch of which the replicas of this process have these shares.
+
+        Args:
+            shares: Tensors of `bounds(rows)`, in order.
+            rows: Of the whole batch.
+            axis: Where they are.
+            entries: That each row has on this axis.
+        """
+        if not self.several_workers:
+            return tf.concat(shares, axis=axis)
+        dtype = shares[0].dtype
+        if not dtype.is_floating:
+            shares = [tf.cast(share, tf.int32) for share in shares]
+        return tf.cast(self.sum(self.among_zeros(shares, rows, axis, entries)), dtype)
+
+    def among_zeros(self, shares, rows, axis=0, entries=1):
+        """As `join_rows`, with zeros for the rows of other workers."""
+        joined = tf.concat(shares, axis=axis)
         if not self.several_workers:
             return joined
         bounds = self.bounds(rows)
-        around = [[bounds[0][0], rows - bounds[-1][1]], *[[0, 0]] * (joined.shape.rank - 1)]
-        dtype = joined.dtype if joined.dtype.is_floating else tf.int32
-        return tf.cast(self.sum(tf.pad(tf.cast(joined, dtype), around)), joined.dtype)
+        around = [[0, 0]] * joined.shape.rank
+        around[axis] = [bounds[0][0] * entries, (rows - bounds[-1][1]) * entries]
+        return tf.pad(joined, around)
+
+    def smallest(self, value):
+        """The smallest of a number that each worker has, as a number, while a graph is made."""
+        if not self.several_workers:
+            return value
+        with tf.init_scope():
+            own = [tf.constant(value, tf.float64)] * len(self.devices)
+            return float(tf.reduce_min(tf.function(self.stack)(own)))
 
     def stack(self, tensors):
         """The tensors of all replicas, (replicas, ...), from those of this process."""
@@ -126,6 +153,19 @@ def _rows(tensors, start, stop):
 
 def _strategy_of(variable):
     return getattr(variable.value, "distribute_strategy", None)
+
+
+def _on_this_machine(strategy):
+    """How many workers have the address of this one, but for the port."""
+    resolver = strategy.cluster_resolver
+    cluster = resolver.cluster_spec()
+    here = cluster.task_address(resolver.task_type, resolver.task_id)
+    addresses = [address for job in cluster.jobs for address in cluster.job_tasks(job)]
+    return [_host(address) for address in addresses].count(_host(here))
+
+
+def _host(address):
+    return address.rsplit(":", 1)[0]
 
 
 def _fingerprint(tensor):

@@ -69,6 +69,9 @@ class IterativeModel(ResidualModel):
         slope = length**4 / (damping * length**2 + self._curvature(candidate))
         return candidate, length, slope
 
+    def agreed(self, values):
+        return self.space.objective.agreed(values)
+
     def direction(self, candidate):
         return candidate.s + self.v
 
@@ -93,7 +96,7 @@ class IterativeModel(ResidualModel):
             return damping * alpha + J.mv(shares * J.transpose_mv(alpha))
 
         alpha, iterations = conjugate_gradients(
-            product, r, self._nystroem.inverse(damping), self.space.tolerance
+            product, r, self._nystroem.inverse(damping), self.space.tolerance, self.agreed
         )
         self.space.count(iterations)
         return -shares * J.transpose_mv(alpha)

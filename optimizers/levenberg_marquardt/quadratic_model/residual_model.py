@@ -45,6 +45,10 @@ class ResidualModel:
         model.r = self.r - self.J_v + model.J_v
         return model
 
+    def agreed(self, values):
+        """Values on which all workers decide alike whether to `solve` again, if that needs all."""
+        return values
+
     def gradient_length(self):
         """Scaled, of the loss where v leads."""
         gradient = self._gradient_at_w

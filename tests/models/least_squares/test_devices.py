@@ -30,10 +30,11 @@ def two_devices():
 
 
 def test_two_devices_take_the_steps_of_one(two_devices):
-    assert len(two_devices["found"]) == 5
-    for name, (difference, equal) in two_devices["found"].items():
-        assert difference < 1e-10, name
-        assert equal, name
+    for cases, count, tolerance in (("found", 8, 1e-10), ("float32", 2, 1e-5)):
+        assert len(two_devices[cases]) == count
+        for name, (difference, equal) in two_devices[cases].items():
+            assert difference < tolerance, name
+            assert equal, name
 
 
 def test_the_errors_are_those_of_one_device(two_devices):
@@ -60,9 +61,29 @@ def test_two_workers_take_the_steps_of_one_process():
     assert float(process.stdout.split("relative:")[1]) < 1e-10
 
 
-def test_a_worker_that_dies_is_an_error_for_all():
+def test_two_workers_share_a_network_too_large_for_a_matrix_of_its_weights():
+    large = ["--examples", "41", "--units", "447", "--hidden", "4", "--epochs", "2"]
+    process = run(SCRIPT, *large, "--precision", "float32")
+    assert process.returncode == 0, process.stdout + process.stderr[-3000:]
+    assert "weights: 602557" in process.stdout
+    assert "Levenberg-Marquardt: dual (" in process.stdout  # its own choice
+    assert "the workers' weights are equal: True" in process.stdout
+    assert float(process.stdout.split("relative:")[1]) < 1e-5
+
+
+def test_two_workers_solve_together():
+    """In loops with collectives: of chunks, and of conjugate gradients."""
+    process = run(SCRIPT, *TINY, "--solver", "cg", "--jacobian-rows", "9")
+    assert process.returncode == 0, process.stdout + process.stderr[-3000:]
+    assert "the workers' weights are equal: True" in process.stdout
+    assert float(process.stdout.split("relative:")[1]) < 1e-10
+
+
+@pytest.mark.parametrize("solver", ["auto", "dual"])
+def test_a_worker_that_dies_is_an_error_for_all(solver):
     """Within the script's documented time: ten seconds to notice, and its `--grace`."""
-    process = run(SCRIPT, *TINY, "--lose-worker-after", "2")
+    chunks = ["--jacobian-rows", "9"] if solver == "dual" else []
+    process = run(SCRIPT, *TINY, "--solver", solver, *chunks, "--lose-worker-after", "2")
     assert process.returncode == 1
     assert "RuntimeError: Another worker has died" in process.stdout
     assert "worker 1 ended with code 1" in process.stderr

@@ -31,6 +31,10 @@ def dense():
     return keras.Sequential([keras.Input((3,)), *hidden, output])
 
 
+def two_layers():
+    return keras.Sequential([keras.Input((3,)), L.Dense(2, "tanh"), L.Dense(1)])
+
+
 def masked():
     return keras.Sequential([keras.Input((4, 2)), L.Masking(), L.Dense(3, "tanh"), L.Dense(1)])
 
@@ -52,12 +56,29 @@ HUBER = keras.losses.Huber(reduction="sum")
 CHUNKS = {"solver": "qr", "jacobian_rows": 7}
 # The last batch has one row, and the first device none of it.
 BATCHES = {"batch_size": 60, "shuffle": False, "epochs": 2, "validation_data": (X, Y)}
+ACCELERATED_DUAL = {"solver": "dual", "jacobian_rows": 7, "geodesic_acceleration": True}
+CG_WITH_MOMENTUM = {"solver": "cg", "cg_tolerance": 1e-12, "momentum": 0.3}
 CASES = {
     "weights": (dense, (X, Y, WEIGHTS), {"solver": "cholesky"}, {"loss": weighted_mean()}, {}),
     "qr in chunks": (dense, (X, Y), {**CHUNKS, "geodesic_acceleration": True}, {}, {}),
     "masks": (masked, MASKED, {}, {}, {}),
     "two losses": (two_outputs, TWO, {}, {"loss": ["mse", CROSS_ENTROPY]}, {}),
     "sums of batches": (dense, (X, Y), {}, {"loss": HUBER, "steps_per_execution": 2}, BATCHES),
+    "dual in chunks": (dense, (X, Y, WEIGHTS), ACCELERATED_DUAL, {"loss": HUBER}, {}),
+    "dual of two losses": (
+        two_outputs,
+        TWO,
+        {"solver": "dual"},
+        {"loss": ["mse", CROSS_ENTROPY]},
+        {},
+    ),
+    "cg of batches": (two_layers, (X, Y), CG_WITH_MOMENTUM, {}, BATCHES),
+}
+# One step: more of them would enlarge rounding, as they do where one device changes its chunks.
+ONE = {"epochs": 1}
+IN_FLOAT32 = {
+    "dual": (two_layers, (X, Y, WEIGHTS), {"solver": "dual", "momentum": 0.3}, {}, ONE),
+    "cg": (two_layers, (X, Y), {"solver": "cg", "cg_tolerance": 1e-6}, {}, ONE),
 }
 
 
@@ -87,7 +108,8 @@ def distance(case, fit_in_scope):
     two, of_two, predicted_by_two = train(case, STRATEGY, fit_in_scope)
     pairs = list(zip(one.get_weights(), two.get_weights(), strict=True))
     pairs += zip(predicted, predicted_by_two, strict=True)
-    pairs += zip(history.values(), of_two.values(), strict=True)  # layers count their names
+    if keras.config.floatx() == "float64":
+        pairs += zip(history.values(), of_two.values(), strict=True)  # layers count their names
     replicas = [STRATEGY.experimental_local_results(v.value) for v in two.weights[:4]]
     equal = all(np.array_equal(a, b) for a, b in replicas)
     return [max(relative(np.asarray(a), np.asarray(b)) for a, b in pairs), equal]
@@ -127,10 +149,6 @@ def not_finite():
     return message(two_layers, x)
 
 
-def two_layers():
-    return keras.Sequential([keras.Input((3,)), L.Dense(2, "tanh"), L.Dense(1)])
-
-
 class Overflow(L.Layer):
     """Where exp overflows the output is zero, and the derivative inf / inf."""
 
@@ -153,6 +171,7 @@ def taken_back():
 
 
 def main():
+    in_float32 = {name: distance(case, False) for name, case in IN_FLOAT32.items()}
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     found = {name: distance(case, i % 2 == 1) for i, (name, case) in enumerate(CASES.items())}
@@ -161,7 +180,12 @@ def main():
         "mixing": message(mixing),
         "metric": message(two_layers, metrics=[metric_in_scope()]),
     }
-    result = {"found": found, "messages": messages, "taken back": taken_back()}
+    result = {
+        "found": found,
+        "float32": in_float32,
+        "messages": messages,
+        "taken back": taken_back(),
+    }
     json.dump(result, sys.stdout)
 
 

@@ -70,3 +70,23 @@ def test_first_version(machine):
     write("proc/self/cgroup", "4:memory:/not/mounted\n")
     group("", 256 * MIB, 300, 0, version=1)
     assert free_memory(root) == 0
+
+
+def test_a_limit_holds_whatever_can_be_read_of_its_cache(machine):
+    root, write, group = machine
+    group("", 2048 * MIB, 1000, 300)
+    write("sys/fs/cgroup/memory.stat", "")
+    assert free_memory(root) == 1048 * MIB
+    (root / "sys/fs/cgroup/memory.stat").unlink()
+    assert free_memory(root) == 1048 * MIB
+
+
+def test_the_narrowest_of_nested_groups_of_both_versions_counts(machine):
+    """As on a machine with the first version for memory, and the second for the rest."""
+    root, write, group = machine
+    write("proc/self/cgroup", "9:name=systemd:/\n4:memory:/jobs/a\n0::/jobs/a\n")
+    group("jobs", 700 * MIB, 300, 0, version=1)
+    group("jobs/a", 900 * MIB, 100, 0, version=1)
+    assert free_memory(root) == 400 * MIB
+    group("jobs", 900 * MIB, 600, 50)
+    assert free_memory(root) == 350 * MIB

@@ -88,9 +88,40 @@ def test_memory_is_counted_as_documented(
         choose(solver, rows_held, wanted, 0.999 * free)
 
 
-def test_devices_share_no_matrix_as_large_as_many_weights():
-    with pytest.raises(ValueError, match=r"Several devices .* 40000 weights, 2 replicas"):
-        choose("auto", "auto", problem(100, 40_000, replicas=2), 1000 * GIB)
+@pytest.mark.parametrize(
+    ("rows", "weights", "arguments"),
+    [
+        (1000, 61, {}),
+        (1000, 61, {"double": True}),
+        (100, 40_000, {}),
+        (200_000, 1_000_000, {}),
+        (100, 4000, {"residual_space": True}),
+    ],
+)
+def test_several_devices_choose_as_one(rows, weights, arguments):
+    one, four = (
+        choose("auto", "auto", problem(rows, weights, replicas=n, **arguments), 20 * GIB)
+        for n in (1, 4)
+    )
+    assert four.solver == one.solver
+    assert "4 devices share the residuals" in four.reason
+
+
+@pytest.mark.parametrize(
+    ("solver", "numbers", "held"),
+    [
+        ("cholesky", 4 * 3000**2, 2 * 500),
+        ("dual", 5 * 2000**2 + 10 * 3000, 2 * 500 + 2000),  # all rows, besides the shares
+        ("cg", 1024 * 2000 + 14 * 3000, 2 * 500),
+    ],
+)
+def test_memory_of_a_process_with_two_of_four_devices(solver, numbers, held):
+    wanted = problem(2000, 3000, floats_per_row=100, replicas=4, devices=2)
+    of_row = 3100 if solver == "cholesky" else 100
+    free = 4 * (numbers + held * of_row) / 0.75
+    assert choose(solver, 10**6, wanted, 1.001 * free).solver == solver
+    with pytest.raises(ValueError, match="more memory than three quarters"):
+        choose(solver, 10**6, wanted, 0.999 * free)
 
 
 @pytest.mark.parametrize("solver", ["auto", "cholesky", "qr", "dual", "cg"])
@@ -108,11 +139,6 @@ def test_nothing_is_allocated_before_the_error(monkeypatch):
     with pytest.raises(ValueError, match="another solver"):
         model.fit(np.ones((2, 999)), np.ones((2, 1000)), verbose=0)
     np.testing.assert_array_equal(network.get_weights()[0], before[0])
-
-
-def test_devices_and_momentum_do_not_go_together():
-    with pytest.raises(ValueError, match=r"`momentum` needs one device: .* 2 replicas"):
-        choose("auto", "auto", problem(100, 4000, replicas=2, residual_space=True), 1000 * GIB)
 
 
 def test_constraints_keep_the_norm_of_each_column(monkeypatch):
