@@ -26,12 +26,13 @@ class FitWatch:
         self.steps = 0
         self.last = None  # `StopCode` and `Measured`
         self.failure = None
+        self.batch = None  # the whole one, once it is read
 
     def watched(self, model, train_function, iterator):
         """The logs of the step, or steps, that `train_function` takes."""
         if self.whole_batch and self.steps + 1 == self.epochs:
             self.optimizer.check_next_gradient()  # no later step would
-        logs = train_function(iterator)
+        logs = dict(train_function(iterator, self))
         numbers, code, failure, measured = unpacked(logs.pop("report").numpy())
         if self.verbose and self.steps == 0:
             print(f"\nLevenberg-Marquardt: {self.optimizer.choice}")

@@ -1,5 +1,6 @@
 import contextlib
 import warnings
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -25,6 +26,7 @@ from .data_checks import (
     with_shape_of,
     with_weights_checked,
 )
+from .fit_many import fit_many
 from .fit_watch import FitWatch
 from .network_checks import (
     build_all,
@@ -34,6 +36,7 @@ from .network_checks import (
 )
 from .step_report import packed, with_progress_line
 from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
+from .train_function import TrainFunction, obstacle_to_compiling
 from .uncertainty import Uncertainty
 
 
@@ -70,7 +73,9 @@ class LeastSquares(keras.Model):
     `tf.distribute.MirroredStrategy`, and several machines inside that of a
     `MultiWorkerMirroredStrategy`: there too `compile`, `fit`, `evaluate` and `predict` are called
     as ever, inside the scope or not. The steps are those of one device on the whole batch, to
-    rounding, and all copies of the weights stay equal. `batch_size` counts the rows of all. Each
+    rounding, with every solver, and all copies of the weights stay equal. The devices share what
+    takes time, the rows of the Jacobian and their products; the solver's matrix is in every
+    process, and factored there. `batch_size` counts the rows of all. Each
     worker must see the same batches and takes its rows of them, so give all the same data, and
     `shuffle=False` or the same `keras.utils.set_random_seed`; each evaluates and predicts all by
     itself, and one of them is to save. A worker that dies ends the `fit` of the others: TensorFlow
@@ -158,7 +163,12 @@ class LeastSquares(keras.Model):
                 `elementwise = True`. Default "mse".
             loss_weights: A number for each output, as in Keras.
             metrics: Keras metrics or their names, as in Keras.
-            **kwargs: The other arguments of `keras.Model.compile`.
+            **kwargs: The other arguments of `keras.Model.compile`. For Levenberg-Marquardt
+                `steps_per_execution=50` takes 50 steps in one call, and small steps in half the
+                time: with "auto", the default of `jit_compile`, XLA compiles steps of 10 or more a
+                call, in two to four seconds, for at most 128 weights on a CPU, with the solver
+                "cholesky" and batches of floating numbers in known shapes. True compiles such steps
+                for less than 10 a call too, and is an error for others; False leaves it out.
         """
         if optimizer is None or optimizer == "levenberg_marquardt":
             optimizer = LevenbergMarquardt()
@@ -177,7 +187,9 @@ class LeastSquares(keras.Model):
         check_examples_are_apart(self.model)
         check_metrics([metrics, kwargs.get("weighted_metrics")])
         self._check_execution(kwargs)
-        named["jit_compile"] = False
+        jit_compile = boolean("jit_compile", kwargs.get("jit_compile", "auto"), also=("auto",))
+        self._jit_compile_steps = jit_compile
+        named["jit_compile"] = False  # the steps are compiled, in train_function.py
         outside_scope(self, super().compile, optimizer=optimizer, **named)
         # Keras builds an optimizer at its first update, and this one's are its own.
         outside_scope(self, optimizer.build, self.trainable_variables)
@@ -185,6 +197,12 @@ class LeastSquares(keras.Model):
         self._watch = FitWatch(optimizer)
         self._warn_about_training_mode()
         self._warn_about_precision()
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config and self._is_second_order():
+            config["jit_compile"] = self._jit_compile_steps
+        return config
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -214,7 +232,8 @@ class LeastSquares(keras.Model):
         For Levenberg-Marquardt, arrays without `batch_size` are one batch, the whole data set:
         `epochs` then counts its steps, and `fit` stops once it has converged. So are arrays with a
         `batch_size` of at least their length, and a `tf.data.Dataset` of one batch. With
-        `steps_per_execution=k` in `compile` arrays get k steps an epoch. To stop at a loss or after
+        `steps_per_execution=k` in `compile` they get k steps an epoch, or fewer in the last, where
+        the fit converges. To stop at a loss or after
         a time, give a callback that sets `self.model.stop_training = True`.
         """
         checked(x=x, validation_data=validation_data)
@@ -435,6 +454,64 @@ class LeastSquares(keras.Model):
         """
         return self._uncertainty.bands(x, level, covariance)
 
+    def fit_many(
+        self,
+        x,
+        y,
+        sample_weight=None,
+        starts=None,
+        epochs=1000,
+        shared_x="auto",
+        absolute_sigma=False,
+        verbose="auto",
+    ):
+        """Fits the model to many data sets at once, each by itself; its own weights stay.
+
+        For each data set k it minimizes the mean squared error of y_k as a `fit` of the whole of it
+        would, to the same weights. All go side by side through one graph, on the device that
+        TensorFlow takes: the Jacobians of all, a QR and a singular value decomposition of each, a
+        damping and convergence tests for each, which stop it by itself. For hundreds of fits of a
+        small model, or of one from hundreds of starts; the larger the model, the less a loop of
+        `fit` costs beside.
+
+        It takes what `compile` was given: "mse"; of `LevenbergMarquardt` the damping rule, its
+        start, scaling, attempts, polish and tolerances, while every `solver` for few weights stands
+        for QR; bounds by `Box` and `NonNeg`. Not `momentum`, `geodesic_acceleration`, the solvers
+        "dual" and "cg", regularizers, masks and several outputs.
+
+        A data set with NaN or Inf, or a start where the outputs are not finite, spoils its own fit
+        alone: that has a loss of NaN and has not converged, and a warning says which. The first
+        call makes a graph, which takes some seconds, with recurrent layers tens of them; more calls
+        with arrays of as many points reuse it.
+
+        Args:
+            x: Inputs, an array (points, ...) or a structure of arrays, the same for all data sets;
+                or (datasets, points, ...).
+            y: Targets, an array (datasets, points, ...).
+            sample_weight: Array (datasets, points), not negative. What x and y hold at a point of
+                weight 0, NaN too, makes no difference: so pad data sets of unequal lengths.
+                Default None: 1.
+            starts: Weights at which to start, an array (starts, weights) or (datasets, starts,
+                weights) of the trainable weights one after the other, or a list with an array
+                (starts, ...) or (datasets, starts, ...) for each of them. The best fit of each data
+                set is kept. Default None: the present weights of the model.
+            epochs: Positive integer, steps that a fit may take. Default 1000.
+            shared_x: Boolean, whether x is the same for all. Default "auto": as its shape says,
+                which is an error where both are possible.
+            absolute_sigma: Boolean, as in `covariance`, for the standard errors. Default False.
+            verbose: "auto", 0, 1 (a progress line) or 2.
+
+        Returns:
+            A `ManyFits`: `.weights`, `.losses`, `.converged`, `.stop_reason(i)`,
+            `.standard_errors`, `.predict(x)`, and `.weights_of(i)` for `set_weights`.
+
+        Raises:
+            ValueError: Not compiled with Levenberg-Marquardt, or with what is not taken; more than
+                500 weights; shapes that do not fit; layers that mix examples.
+        """
+        arguments = starts, epochs, shared_x, absolute_sigma, verbose
+        return fit_many(self, x, y, sample_weight, *arguments)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if self._is_second_order():
             self._check_targets(y, y_pred)
@@ -447,12 +524,23 @@ class LeastSquares(keras.Model):
             self._check_execution({"run_eagerly": self.run_eagerly})
         super().make_train_function(force=True)
         if self._is_second_order():
-            steps = self.train_function
-            self.train_function = lambda iterator: self._watch.watched(self, steps, iterator)
+            take_steps = TrainFunction(
+                self._take_step,
+                int(self.steps_per_execution),
+                self._jit_compile_steps,
+                partial(obstacle_to_compiling, self.optimizer, self._objective_of.replicas),
+                self._whole_batch,
+                of_batches=self.train_function,
+            )
+            self.train_function = lambda iterator: self._watch.watched(self, take_steps, iterator)
 
     def train_step(self, data):
         if not self._is_second_order():
             return super().train_step(data)
+        return self._take_step(data, compiled=False)
+
+    def _take_step(self, data, compiled, remark=""):
+        """One step of Levenberg-Marquardt, in a graph that XLA compiles or not; its logs."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
 
         def loss(outputs):
@@ -462,9 +550,11 @@ class LeastSquares(keras.Model):
         objective = self._objective_of(optimizer.weights, loss, self._loss_of_each_output, x)
         # `loss` sees these, so that no step is taken before they are compared.
         y = self._asserted(y, objective.structured(objective.specs), x)
-        sample_weight = with_weights_checked(sample_weight)
-        step = optimizer.step(objective, self._whole_batch, data)
-        self._track(loss(step.outputs), x)
+        if not compiled:  # XLA leaves assertions out
+            sample_weight = with_weights_checked(sample_weight)
+        step = optimizer.step(objective, self._whole_batch, data, compiled)
+        optimizer.choice += remark
+        self._track(step.loss, x)
         return {
             **self.compute_metrics(x, y, step.outputs, sample_weight),
             "report": packed(step, optimizer),  # for `_watched`
@@ -518,11 +608,6 @@ class LeastSquares(keras.Model):
         return alone
 
     def _check_execution(self, arguments):
-        if arguments.get("jit_compile", "auto") is True:
-            raise ValueError(
-                "`jit_compile` must be False or 'auto': XLA cannot compile per-example Jacobians. "
-                "Received: jit_compile=True"
-            )
         eagerly = arguments.get("run_eagerly"), tf.config.functions_run_eagerly()
         if any(eagerly):
             raise ValueError(

@@ -44,6 +44,13 @@ def unpacked(report):
     return logs, StopCode(int(logs["stop_code"])), Failure(int(report[count])), measured
 
 
+def is_over(report):
+    """Whether the fit ends with the step of this report, as a tensor; for full batches."""
+    _, code, failure = tf.split(report, [1 + _QUIET.index("stop_code"), 1, -1])
+    ends = (code[0] > int(StopCode.GOES_ON)) & (code[0] <= int(StopCode.NO_DESCENT))
+    return ends | (failure[0] != int(Failure.NONE))
+
+
 class ProgressLine(keras.callbacks.ProgbarLogger):
     """Keras's progress line with loss, metrics and damping; the history keeps all numbers."""
 

@@ -240,9 +240,9 @@ class LevenbergMarquardt(keras.optimizers.Optimizer):
             f"Received: a gradient for {variable.name}"
         )
 
-    def step(self, objective, full_batch, data):
+    def step(self, objective, full_batch, data, compiled=False):
         """Takes one step of the weights towards a smaller loss; see `method/step.py`."""
-        return take_step(self, objective, full_batch, data)
+        return take_step(self, objective, full_batch, data, compiled)
 
     def get_config(self):
         *arguments, _ = inspect.signature(LevenbergMarquardt).parameters  # without kwargs

@@ -33,13 +33,15 @@ class Cholesky:
 
     Args:
         residual_form: Whether rows come with residuals r, of which the gradient is `J^T r`.
+        by_elimination: Whether A is factored by operations that XLA compiles well.
     """
 
     systems_add_up = True  # the system of some rows and that of others give that of all
     max_weights_in_double = 500
 
-    def __init__(self, residual_form):
+    def __init__(self, residual_form, by_elimination=False):
         self.residual_form = residual_form
+        self.by_elimination = by_elimination
 
     def empty(self, size, dtype):
         dtype = self._dtype(size, dtype)
@@ -109,4 +111,4 @@ class Cholesky:
             uncertain *= 100
         least = uncertain * tf.reduce_max(symmetric.diagonal(scaled.A) / squares)
         damping = tf.maximum(tf.cast(damping, squares.dtype), least)
-        return symmetric.Factor(scaled.A, damping * squares)
+        return symmetric.Factor(scaled.A, damping * squares, self.by_elimination)

@@ -30,7 +30,7 @@ class QR:
         return self.joined([T, rows])
 
     def gradient(self, T):
-        return tf.linalg.matvec(T[:, :-1], T[:, -1], transpose_a=True)
+        return tf.linalg.matvec(T, T[:, -1], transpose_a=True)[:-1]
 
     def joined(self, systems):
         return self._triangle(tf.concat(systems, axis=0))
@@ -43,7 +43,7 @@ class QR:
         return tf.ensure_shape(tf.linalg.qr(rows).r, [columns, columns])
 
     def column_norms(self, T, dtype):
-        return tf.norm(T[:, :-1], axis=0)
+        return tf.sqrt(tf.reduce_sum(T**2, axis=0))[:-1]
 
     def scaled(self, T, D):
         return T / tf.concat([D, tf.ones([1], D.dtype)], axis=0)
@@ -70,6 +70,11 @@ class QR:
             s = _solved(R, g)
         slope = tf.linalg.triangular_solve(R, s[:, None], lower=False, adjoint=True)
         return s, tf.reduce_sum(slope**2)
+
+    def undamped_step(self, T):
+        """`-R^-1 Q^T r`."""
+        R, Q_r = T[:-1, :-1], T[:-1, -1:]
+        return -tf.linalg.triangular_solve(R, Q_r, lower=False)[:, 0]
 
     def correction(self, T, b, damping):
         size = b.shape[0]

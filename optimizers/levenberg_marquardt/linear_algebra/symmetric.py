@@ -21,6 +21,7 @@ _FEWEST_ROWS = 512
 _PANELS = 8
 # A diagonal block is halved until TensorFlow factors so few rows at a time.
 _FEW_ROWS = 128
+_FEW_ROWS_TO_ELIMINATE = 32
 # Of matrices whose size the graph does not know.
 _PANELS_OF_ANY_SIZE, _HALVINGS_OF_ANY_SIZE = 4, 1
 
@@ -94,9 +95,14 @@ class Factor:
     It is kept as the inverses of its diagonal blocks and what is below each of them. In graph mode
     a matrix that is not positive definite raises nothing: all becomes NaN, which is the cheapest
     test there is.
+
+    Args:
+        A: Panels.
+        damping: (size,).
+        by_elimination: Whether XLA compiles it.
     """
 
-    def __init__(self, A, damping):
+    def __init__(self, A, damping, by_elimination=False):
         self.inverses, self.below = [], []
         panels = list(A)
         dampings = tf.split(damping, [_width(panel) for panel in panels])
@@ -104,7 +110,7 @@ class Factor:
             panel = panels.pop(0)
             width = _width(panel)
             block = _plus_diagonal(panel[:width], dampings.pop(0))
-            inverse = _inverse_of_factor(block, _halvings(panel.shape[-1]))
+            inverse = _inverse_of_factor(block, *_parts(panel.shape[-1], by_elimination))
             below = tf.matmul(panel[width:], inverse, transpose_b=True)
             self.inverses.append(inverse)
             self.below.append(below)
@@ -137,25 +143,51 @@ class Factor:
         return parts
 
 
-def _inverse_of_factor(A, halvings):
+def _inverse_of_factor(A, halvings, of_part):
     """`L^-1` for `L L^T = A`."""
-    size = _width(A)
     if halvings == 0:
-        return tf.linalg.triangular_solve(tf.linalg.cholesky(A), tf.eye(size, dtype=A.dtype))
+        return of_part(A)
+    size = _width(A)
     half = size // 2
-    first = _inverse_of_factor(A[:half, :half], halvings - 1)
+    first = _inverse_of_factor(A[:half, :half], halvings - 1, of_part)
     below = tf.matmul(A[half:, :half], first, transpose_b=True)
     rest = A[half:, half:] - tf.matmul(below, below, transpose_b=True)
-    second = _inverse_of_factor(rest, halvings - 1)
+    second = _inverse_of_factor(rest, halvings - 1, of_part)
     left = -tf.matmul(second, tf.matmul(below, first))
     upper = tf.pad(first, [[0, 0], [0, size - half]])
     return tf.concat([upper, tf.concat([left, second], axis=1)], axis=0)
 
 
-def _halvings(size):
+def _by_cholesky(A):
+    return tf.linalg.triangular_solve(tf.linalg.cholesky(A), tf.eye(_width(A), dtype=A.dtype))
+
+
+def _by_elimination(A):
+    """The same where XLA compiles it, whose own factorization is slow on CPUs.
+
+    Gauss's elimination turns `[A I]` into `[D L'^T, L'^-1]`, where `A = L' D L'^T`.
+    """
+    size = _width(A)
+    places = tf.range(size)
+
+    def eliminate(k, rows):
+        row = rows[k]
+        factors = tf.where(places > k, rows[:, k] / row[k], 0.0)
+        return k + 1, rows - factors[:, None] * row
+
+    rows = tf.concat([A, tf.eye(size, dtype=A.dtype)], axis=1)
+    _, rows = tf.while_loop(lambda k, _: k < size, eliminate, (0, rows), maximum_iterations=size)
+    return rows[:, size:] / tf.sqrt(tf.linalg.diag_part(rows))[:, None]
+
+
+def _parts(size, by_elimination):
+    """How often to halve a diagonal block, and what takes the parts."""
+    few_rows, of_part = _FEW_ROWS_TO_ELIMINATE, _by_elimination
+    if not by_elimination:
+        few_rows, of_part = _FEW_ROWS, _by_cholesky
     if size is None:
-        return _HALVINGS_OF_ANY_SIZE
-    return max(0, math.ceil(math.log2(size / _FEW_ROWS)))
+        return _HALVINGS_OF_ANY_SIZE, of_part
+    return max(0, math.ceil(math.log2(size / few_rows))), of_part
 
 
 def _ends(size):

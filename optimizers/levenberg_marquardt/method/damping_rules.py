@@ -102,11 +102,13 @@ class TrustRegion:
             # More damping shortens a step that is too long. Where rounding says otherwise, as of a
             # singular matrix, any damping that matters beside columns of length 1 will do.
             usable = tf.math.is_finite(newton) & ((excess <= 0) | (slope > 0))
+            usable &= tf.math.is_finite(slope)  # else Newton's step would be zero
             newton = tf.where(usable, newton, tf.maximum(10 * damping, 10 * eps))
             newton = tf.clip_by_value(newton, 0.0, tf.maximum(largest, 10 * eps))
             near = tf.abs(excess) <= self.tolerance * radius
             inside = (excess <= 0) & (damping == 0)
-            return k + 1, damping, tf.where(near | inside, damping, newton), length, candidate
+            found = k + 1, damping, tf.where(near | inside, damping, newton), length
+            return *model.agreed(found), candidate
 
         first = tf.minimum(state.damping, largest)
         start = (0, state.damping, first, tf.zeros_like(radius), model.no_candidate())

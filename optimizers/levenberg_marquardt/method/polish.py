@@ -55,7 +55,7 @@ def polish(objective, w):
         if free is not None:
             T = solver.without(T, 1 - tf.cast(free, T.dtype))
         size = tf.norm(solver.projected_residual(T))
-        s, _ = solver.step(T, space.gradient, tf.zeros([], w.dtype))
+        s = solver.undamped_step(T)
         better = (size < WORTHWHILE * smallest) & solver.is_full_rank(T)
         better &= tf.reduce_all(tf.math.is_finite(s))
         k += tf.cast(better, k.dtype)

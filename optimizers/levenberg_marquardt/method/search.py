@@ -18,6 +18,7 @@ class Found(NamedTuple):
     stop_code: tf.Tensor
     w: tf.Tensor
     outputs: list
+    loss: tf.Tensor
     state: DampingState
     predicted: tf.Tensor  # the largest predicted reduction of all attempts
     # Of the last attempt:
@@ -27,8 +28,7 @@ class Found(NamedTuple):
 
 
 def search(
-    objective,
-    linearization,
+    space,
     model,
     start,
     loss,
@@ -43,9 +43,8 @@ def search(
     The Jacobian is that at w for all of them: an attempt costs a factorization and a forward pass.
 
     Args:
-        objective: The `Objective` of the batch.
-        linearization: Of the objective at w.
-        model: The solver's model of it, of quadratic_model/.
+        space: The loss near w, of quadratic_model/.
+        model: The solver's model of it.
         start: The `Start`, with the weights and the `DampingState`.
         loss: The loss at its weights.
         rule: Damping rule.
@@ -55,6 +54,7 @@ def search(
         check_gradient: Scalar tensor, whether a trial is taken only where the gradient is finite,
             as the last one of a fit must be. None: never, as with mini-batches.
     """
+    objective, linearization = space.objective, space.linearization
     weights, w = objective.weights, start.w
     weights_length = model.length_of_weights()
 
@@ -80,7 +80,7 @@ def search(
         if check_gradient is not None:
 
             def with_gradient():
-                finite = better & objective.has_finite_gradient(trial, z)
+                finite = better & _all_finite([space.gradient_at(trial, z)])
                 return (
                     finite,
                     tf.where(finite, rho, -tf.ones_like(rho)),
@@ -101,6 +101,7 @@ def search(
                 tf.where(accepted, new, old)
                 for new, old in zip(z, linearization.outputs, strict=True)
             ],
+            loss=tf.where(accepted, trial_loss, found.loss),
             state=rule.update(state, outcome, accepted),
             predicted=tf.maximum(found.predicted, predicted),
             gain_ratio=rho,
@@ -120,6 +121,7 @@ def search(
         stop_code=int(StopCode.GOES_ON),
         w=w,
         outputs=start.outputs,
+        loss=start.loss,
         state=start.state,
         predicted=zero,
         gain_ratio=zero,

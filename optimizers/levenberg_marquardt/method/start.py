@@ -14,6 +14,7 @@ class Start(NamedTuple):
     taken_back: tf.Tensor
     w: tf.Tensor
     outputs: list
+    loss: tf.Tensor
     state: DampingState
 
 
@@ -37,12 +38,14 @@ class WayBack:
             return keras.Variable("zeros", shape, dtype, trainable=False, name=name)
 
         self._weights = variable("previous_weights", (size,))
+        self._loss = variable("previous_loss")
         self._length = variable("last_step_norm")
         self.check_gradient = variable("check_gradient", dtype="int32")
 
-    def remember(self, w, length):
+    def remember(self, w, loss, length):
         """The weights w that a step of this length leaves; a length of 0 bars the way back."""
         self._weights.assign(w)
+        self._loss.assign(loss)
         self._length.assign(length)
 
     def forget(self):
@@ -87,11 +90,14 @@ class WayBack:
                 taken_back=back,
                 w=w_start,
                 outputs=objective.outputs(w_start),
+                loss=tf.where(back, self._loss.value, linearization.loss),
                 state=DampingState(*(tf.where(back, a, b) for a, b in states)),
             )
 
         def go_on():
-            return Start(int(Failure.NONE), False, w, linearization.outputs, state)
+            return Start(
+                int(Failure.NONE), False, w, linearization.outputs, linearization.loss, state
+            )
 
         # The first step looks for layers that mix examples.
         looks = objective.agreed((optimizer.iterations.value == 0) | ~healthy)

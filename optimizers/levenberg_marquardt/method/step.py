@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ..linear_algebra import QR, Cholesky
-from ..objective import with_masks
+from ..objective import masks_of, with_masks
 from ..quadratic_model import SCALINGS, IterativeSpace, ResidualSpace, WeightSpace, length_of
 from ..solver_choice import Problem, choose
 from .convergence import Measured, largest_cosine, rounding_of_loss, stop_code, tolerances
@@ -24,6 +24,7 @@ class Step(NamedTuple):
     """What one step did; all but the outputs are numbers for the log."""
 
     outputs: list
+    loss: tf.Tensor  # there
     attempts: tf.Tensor
     gain_ratio: tf.Tensor
     gradient_norm: tf.Tensor
@@ -33,7 +34,7 @@ class Step(NamedTuple):
     measured: Measured
 
 
-def take_step(optimizer, objective, full_batch, data):
+def take_step(optimizer, objective, full_batch, data, compiled):
     """The `Step`; the weights and the optimizer's state are updated.
 
     Args:
@@ -42,14 +43,15 @@ def take_step(optimizer, objective, full_batch, data):
         full_batch: Whether every step sees this same batch: only then do the convergence tests and
             the polish mean something.
         data: The batch, looked through for NaN and Inf.
+        compiled: Whether XLA compiles the step.
     """
     weights = optimizer.weights
-    objective, space_at = _choose(optimizer, objective)
+    objective, space_at = _choose(optimizer, objective, compiled)
     # No step would gain from a start outside the constraints to one inside.
     w = weights.constrain(weights.vector())
     space = space_at(objective, w)
     linearization = space.linearization
-    loss = objective.loss(w, linearization.outputs)
+    loss = linearization.loss
     healthy = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(space.gradient))
     sloped = objective.agreed(tf.reduce_any(space.gradient != 0))
     rule = RULES["trust_region" if optimizer.damping_rule == "auto" else optimizer.damping_rule]
@@ -68,8 +70,7 @@ def take_step(optimizer, objective, full_batch, data):
         model = space.model(largest_norms)
     first_damping = _first_damping(optimizer, rule, space, model)
     found = search(
-        objective,
-        linearization,
+        space,
         model,
         start._replace(state=rule.begin(start.state, model, first_damping)),
         loss,
@@ -79,7 +80,7 @@ def take_step(optimizer, objective, full_batch, data):
         optimizer.geodesic_acceleration,
         optimizer.way_back.check_gradient.value > 0 if full_batch else None,
     )
-    new_w, z = found.w, found.outputs
+    best = found.w, found.outputs, found.loss
     polished = polishes(optimizer, objective, full_batch)
     finished = found.stop_code != StopCode.GOES_ON
     if full_batch:
@@ -88,7 +89,7 @@ def take_step(optimizer, objective, full_batch, data):
         optimizer.converged.assign(tf.cast(converged, tf.int32))
         finished |= (code > StopCode.GOES_ON) & (code <= StopCode.NO_DESCENT)
         if polished:
-            new_w, z = tf.cond(converged, partial(_polished, objective, new_w), lambda: (new_w, z))
+            best = tf.cond(converged, partial(_polished, objective, found.w), lambda: best)
     else:
         code = tf.where(found.accepted, int(StopCode.GOES_ON), int(StopCode.REJECTED))
         measured = Measured(*[tf.zeros_like(loss)] * len(Measured._fields))
@@ -96,14 +97,17 @@ def take_step(optimizer, objective, full_batch, data):
     radius = tf.where(finished, tf.zeros_like(found.state.radius), found.state.radius)
     state = found.state._replace(radius=radius)
     _remember(optimizer, start, state, known_norms, largest_norms, healthy & sloped)
+    new_w, z, new_loss = best
     step = new_w - w
     step_norm = length_of(step)
-    optimizer.way_back.remember(w, tf.where(healthy, step_norm, tf.zeros_like(step_norm)))
+    way_back = tf.where(healthy, step_norm, tf.zeros_like(step_norm))
+    optimizer.way_back.remember(w, loss, way_back)
     weights.assign(new_w)
     if optimizer.momentum:
         optimizer.last_step.assign(tf.where(healthy, step, tf.zeros_like(step)))
     return Step(
-        outputs=objective.structured(with_masks(z, linearization.outputs)),
+        outputs=objective.structured(with_masks(z, masks_of(linearization.outputs))),
+        loss=new_loss,
         attempts=tf.where(start.taken_back, 1, found.attempts),
         gain_ratio=tf.where(start.taken_back, -tf.ones_like(loss), found.gain_ratio),
         gradient_norm=length_of(space.gradient),
@@ -114,7 +118,7 @@ def take_step(optimizer, objective, full_batch, data):
     )
 
 
-def _choose(optimizer, objective):
+def _choose(optimizer, objective, compiled):
     """The objective in chunks, and the function of objective and w to the solver's space."""
     layered, penalized = objective.layered_jacobian, bool(objective.penalty.regularized)
     weights = optimizer.weights
@@ -128,8 +132,10 @@ def _choose(optimizer, objective):
         weight_space=weights.constrained,
         residual_space=bool(optimizer.momentum),
         replicas=objective.num_replicas,
+        devices=objective.num_devices,
     )
-    choice = choose(optimizer.solver, optimizer.jacobian_rows, problem)
+    free_bytes = objective.free_memory()
+    choice = choose(optimizer.solver, optimizer.jacobian_rows, problem, free_bytes)
     optimizer.choice = choice.reason
     scaled = optimizer.scaling != "identity"
     if choice.solver == "cg":
@@ -141,7 +147,10 @@ def _choose(optimizer, objective):
     elif choice.solver == "dual":
         space_at = partial(ResidualSpace, scaled=scaled)
     else:
-        solver = {"qr": QR, "cholesky": Cholesky}[choice.solver](objective.quadratic)
+        if choice.solver == "qr":
+            solver = QR(objective.quadratic)
+        else:
+            solver = Cholesky(objective.quadratic, by_elimination=compiled)
         space_at = partial(WeightSpace, solver=solver)
     return objective.in_chunks(choice.rows_at_a_time), space_at
 
@@ -188,8 +197,10 @@ def _judged(optimizer, space, model, found, loss, sloped, healthy):
 
 
 def _polished(objective, w):
+    """Weights, outputs and loss."""
     w = polish(objective, w)
-    return w, objective.outputs(w)
+    near_w = WeightSpace(objective, w, QR(residual_form=True)).linearization  # it is made already
+    return w, near_w.outputs, near_w.loss
 
 
 def _remember(optimizer, start, state, known_norms, norms, learned):

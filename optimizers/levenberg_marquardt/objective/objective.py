@@ -4,21 +4,22 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from ..jacobian import Chunks, JacobianOperator, LayeredJacobian, check_outputs
-from .curvature import OutputCurvature, side_by_side
+from ..free_memory import free_memory
+from ..jacobian import Chunks, Jacobian, JacobianOperator, LayeredJacobian, check_outputs
+from .curvature import OutputCurvature, masks_of, side_by_side, with_masks
 from .weight_penalty import WeightPenalty
 
 
 class Linearization(NamedTuple):
     """The loss near w, whose curvature is `J^T J` and the penalty's."""
 
+    loss: tf.Tensor  # F at w
     outputs: list  # z at w
     output_gradients: list  # dF/dz
     output_factors: list  # S (curvature/curvature.py)
     penalty_gradient: tf.Tensor
     penalty_curvature: tf.Tensor
-    # J, the rows of `S^T dz/dw`; on several devices a `JacobianOfReplicas`, which has `system` only
-    jacobian: JacobianOperator
+    jacobian: Jacobian  # J, the rows of `S^T dz/dw`
 
 
 class Objective:
@@ -35,7 +36,7 @@ class Objective:
         x: Inputs of the batch.
     """
 
-    num_replicas = 1
+    num_replicas = num_devices = 1
 
     def __init__(self, network, weights, loss, families_of, x):
         inputs = keras.tree.flatten(x)
@@ -59,12 +60,14 @@ class Objective:
         first = tf.nest.flatten(x)[0]
         self.layered_jacobian = LayeredJacobian(network, weights, x, self.rows)
         self.chunks = Chunks(tf.shape(first)[0], first.shape[0], examples=1)
+        self._made = {}
 
     def in_chunks(self, rows_at_a_time):
         """The same objective, with so many rows of the Jacobian held at a time."""
         objective, chunks = copy.copy(self), self.chunks
         examples = max(1, rows_at_a_time // self.rows)
         objective.chunks = Chunks(chunks.batch, chunks.static_batch, examples)
+        objective._made = {}
         return objective
 
     @property
@@ -90,13 +93,33 @@ class Objective:
         with scope:
             return tf.cast(self._loss(self.structured(z)), w.dtype)
 
-    def has_finite_gradient(self, w, z):
-        """Whether the gradient of the loss at w, whose outputs are z, is finite everywhere."""
+    def made_once(self, name, compute):
+        """`compute` as a graph that all its callers share.
+
+        To make an operation takes a hundred times as long as to run it.
+        """
+        if name not in self._made:
+
+            def with_masks_apart(*arguments):
+                results = compute(*arguments)
+                return results, masks_of(tf.nest.flatten(results))
+
+            self._made[name] = tf.function(with_masks_apart, autograph=False)
+
+        def run(*arguments):
+            results, masks = self._made[name](*arguments)
+            with_masks(tf.nest.flatten(results), masks)
+            return results
+
+        return run
+
+    def gradient(self, w, z):
+        """Of the loss at w, whose outputs are z."""
         with tf.GradientTape() as tape:
             tape.watch(z)
             loss = self.loss(w, z)
         gradients = tape.gradient(loss, z, unconnected_gradients="zero")
-        return tf.reduce_all(tf.math.is_finite(self.vector_jacobian_product(w, gradients)))
+        return self.vector_jacobian_product(w, gradients)
 
     def linearize(self, w):
         """The outputs at w with the loss's gradient and curvature in them, the penalty's, and J."""
@@ -107,9 +130,10 @@ class Objective:
         else:
             z = self.outputs(w)
         with self.weights.scope(w):
-            gradients, factors = self.curvature(z)
+            loss, gradients, factors = self.curvature(z)
         jacobian = self.jacobian_at(w, factors, run)
-        return Linearization(z, gradients, factors, *self.penalty.derivatives(w), jacobian)
+        loss = tf.cast(loss, w.dtype)
+        return Linearization(loss, z, gradients, factors, *self.penalty.derivatives(w), jacobian)
 
     def jacobian_at(self, w, factors, run=None):
         """J, the rows of `S^T dz/dw`, as a `JacobianOperator`.
@@ -119,25 +143,35 @@ class Objective:
             factors: S of the outputs at w.
             run: What `LayeredJacobian.run` returned for w and the whole batch, if it is known.
         """
-        layered, curvature = self.layered_jacobian, self.curvature
-
-        def data(x, factors, run=None):
-            return layered.data(run or layered.run(w, x), curvature.rows(factors))
 
         def of_chunk(i):
-            return data(*self.chunks.slice((self.x, factors), i), run)
+            return self._data(w, *self.chunks.slice((self.x, factors), i), run)
 
-        def of_examples(chosen):
-            return data(*tf.nest.map_structure(lambda t: tf.gather(t, chosen), (self.x, factors)))
+        def of_examples(places):
+            return self._data_of_examples(w, factors, places)
 
         def pullback(alpha):
-            return self.vector_jacobian_product(w, curvature.combined(factors, alpha))
+            return self.vector_jacobian_product(w, self.curvature.combined(factors, alpha))
 
+        layered = self.layered_jacobian
         return JacobianOperator(layered, self.chunks, of_chunk, of_examples, pullback)
+
+    def _data_of_examples(self, w, factors, places):
+        """What the layers keep of J for examples at these places in the batch."""
+        chosen = tf.nest.map_structure(lambda t: tf.gather(t, places), (self.x, factors))
+        return self._data(w, *chosen)
+
+    def _data(self, w, x, factors, run=None):
+        layered = self.layered_jacobian
+        return layered.data(run or layered.run(w, x), self.curvature.rows(factors))
 
     def agreed(self, values):
         """Values on which all workers decide alike."""
         return values
+
+    def free_memory(self):
+        """Bytes that a step may count on, the same number for all workers."""
+        return free_memory()
 
     def differs_between_workers(self, data):
         """Whether another worker has other data; False itself where there is no other."""

@@ -11,6 +11,8 @@ A model answers a damping with a candidate, whatever its solver keeps of a step:
 
 - `D`, `gradient_length()`, `length_of_weights()`: the scale, and lengths in it;
 - `solve(damping)`: candidate, its length, and the slope that the trust region needs;
+- `agreed(values)`: values on which all workers decide alike whether to `solve` again, if that needs
+  all of them;
 - `direction(candidate)`: the step in the weights;
 - `predicted_reduction(candidate)`: `g^T s`, and how much the loss should fall;
 - `no_candidate()`, `at_attempt(number)`, `after_constraints(candidate, moved)`, and with geodesic

@@ -55,6 +55,10 @@ class ResidualSpace:
         of_penalty = weights.by_variable(near_w.penalty_curvature)
         self.norms = tf.sqrt((self.squares + of_penalty) / self.sizes)
 
+    def gradient_at(self, w, z):
+        """That of the loss at w, whose outputs are z."""
+        return self.objective.gradient(w, z)
+
     def gradient_sizes(self, g):
         """What the convergence test holds against the norms, (variables,)."""
         return tf.sqrt(self.objective.weights.by_variable(g**2) / self.sizes)
@@ -80,12 +84,12 @@ class DualModel(ResidualModel):
         weights = self.weights
         penalized = bool(space.objective.penalty.regularized)
         self._groups = len(weights.sizes) if penalized else 1
-        K, u = self.jacobian.gram(self.D**-2, self._groups, self.rest)
+        K = self.jacobian.gram(self.D**-2, self._groups)
         if self.rest is None:
             u = tf.zeros([self._groups, tf.shape(self.r)[0]], self.w.dtype)
             rest_squares = tf.zeros([self._groups], self.w.dtype)
         else:
-            u = self._grouped(u)
+            u = self._grouped(self.jacobian.mv_by_variable(weights.spread(self.D**-2) * self.rest))
             rest_squares = self._grouped(weights.by_variable(self.rest**2) / self.D**2)
         eta = space.penalty_curvature(self.D) if penalized else None
         self.dual = Dual(K, u, rest_squares, eta)

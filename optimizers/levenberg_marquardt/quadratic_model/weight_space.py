@@ -1,7 +1,12 @@
+from functools import partial
+
 import tensorflow as tf
 
 from .geodesic_acceleration import second_residuals
 from .scaling import length_of, scale_of
+
+# With more, a backward pass takes less time than the square of J, and than it takes to make.
+_FEW_WEIGHTS = 500
 
 
 class WeightSpace:
@@ -24,20 +29,19 @@ class WeightSpace:
         self.solver = solver
         self.objective = objective
         self.w = w
-        self.linearization = near_w = objective.linearize(w)
-        if solver.residual_form:
-            r = objective.curvature.residuals(near_w.output_gradients, near_w.output_factors)
-            self.system = near_w.jacobian.system(solver, tf.cast(r, w.dtype))
-            self.gradient = tf.cast(solver.gradient(self.system), w.dtype)
-        else:
-            self.system = near_w.jacobian.system(solver)
-            self.gradient = objective.vector_jacobian_product(w, near_w.output_gradients)
-        if objective.penalty.regularized:
-            root = tf.sqrt(near_w.penalty_curvature)
-            r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
-            self.system = solver.add_diagonal(self.system, root, r_penalty)
-            self.gradient += near_w.penalty_gradient
+        self.linearization, self.system, self.gradient = self._made_once()(w)
         self.norms = solver.column_norms(self.system, w.dtype)
+
+    def _made_once(self):
+        name = type(self.solver), self.solver.residual_form
+        return self.objective.made_once(name, partial(_near, self.objective, self.solver))
+
+    def gradient_at(self, w, z):
+        """That of the loss at w, whose outputs are z."""
+        if self.objective.weights.size > _FEW_WEIGHTS:
+            return self.objective.gradient(w, z)
+        *_, gradient = self._made_once()(w)
+        return gradient
 
     def gradient_sizes(self, g):
         """What the convergence test holds against the norms."""
@@ -46,6 +50,24 @@ class WeightSpace:
     def model(self, norms):
         """The `WeightModel`, scaled with these norms of the columns of J."""
         return WeightModel(self, norms)
+
+
+def _near(objective, solver, w):
+    """The `Linearization` at w but for J, the system, and the gradient."""
+    near_w = objective.linearize(w)
+    if solver.residual_form:
+        r = objective.curvature.residuals(near_w.output_gradients, near_w.output_factors)
+        system = near_w.jacobian.system(solver, tf.cast(r, w.dtype))
+        gradient = tf.cast(solver.gradient(system), w.dtype)
+    else:
+        system = near_w.jacobian.system(solver)
+        gradient = objective.vector_jacobian_product(w, near_w.output_gradients)
+    if objective.penalty.regularized:
+        root = tf.sqrt(near_w.penalty_curvature)
+        r_penalty = tf.math.divide_no_nan(near_w.penalty_gradient, root)
+        system = solver.add_diagonal(system, root, r_penalty)
+        gradient += near_w.penalty_gradient
+    return near_w._replace(jacobian=None), system, gradient
 
 
 class WeightModel:
@@ -78,6 +100,9 @@ class WeightModel:
 
     def at_attempt(self, number):
         return self
+
+    def agreed(self, values):
+        return values
 
     def gradient_length(self):
         return length_of(self.g)

@@ -984,7 +984,7 @@ def test_refusals():
         LeastSquares("network")
     model = LeastSquares(network())
     with pytest.raises(ValueError, match="`jit_compile`"):
-        model.compile(LevenbergMarquardt(), jit_compile=True)
+        model.compile(LevenbergMarquardt(), jit_compile="yes")
     with pytest.raises(ValueError, match="run_eagerly"):
         model.compile(LevenbergMarquardt(), **{"run_eagerly": True})
     with pytest.raises(ValueError, match=r"`polish` needs float64 weights.*polish=True"):

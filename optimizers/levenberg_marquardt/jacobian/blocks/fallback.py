@@ -1,3 +1,5 @@
+import itertools
+
 import tensorflow as tf
 
 from ..layer_calls import holds_batch, tensors_of
@@ -30,12 +32,16 @@ class Fallback(ExplicitRows):
             with tf.GradientTape() as tape:
                 tape.watch(values)
                 with self.weights.scope_of(self.variables, values):
-                    total = tf.zeros([], self.weights.dtype)
-                    for run, example, delta in zip(calls_on, examples, deltas, strict=True):
-                        outputs = [t for t in run(example) if t.dtype.is_floating]
-                        for h, h_bar in zip(outputs, delta, strict=True):
-                            total += tf.reduce_sum(tf.cast(h[0] * h_bar, total.dtype))
-            gradients = tape.gradient(total, values, unconnected_gradients="zero")
+                    outputs = [
+                        tf.nest.flatten(run(example))
+                        for run, example in zip(calls_on, examples, strict=True)
+                    ]
+            outputs = [h for of_call in outputs for h in of_call if h.dtype.is_floating]
+            h_bars = [
+                tf.cast(h_bar[None], h.dtype)
+                for h, h_bar in zip(outputs, itertools.chain(*deltas), strict=True)
+            ]
+            gradients = tape.gradient(outputs, values, h_bars, unconnected_gradients="zero")
             return tf.concat([tf.reshape(g, [-1]) for g in gradients], axis=0)
 
         signature = tf.TensorSpec([sum(self.sizes)], self.weights.dtype)

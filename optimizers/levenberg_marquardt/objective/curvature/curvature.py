@@ -50,23 +50,24 @@ class OutputCurvature:
         return all(family.quadratic for family in self.families)
 
     def __call__(self, z):
-        """The gradients, and for each output what its family keeps of S."""
+        """F, its gradients, and for each output what its family keeps of S."""
         pairs = list(zip(self.families, z, strict=True))
-        reference = with_masks([family.reference(output) for family, output in pairs], z)
+        reference = [family.reference(output) for family, output in pairs]
+        reference = with_masks(reference, masks_of(z))
         directions = [family.direction(output) for family, output in pairs]
-        gradients, products = self.hessian_product(z, directions)
+        value, gradients, products = self.hessian_product(z, directions)
         if all(r is output for r, output in zip(reference, z, strict=True)):
             at_reference = products
         else:
-            _, at_reference = self.hessian_product(reference, directions)
+            *_, at_reference = self.hessian_product(reference, directions)
         factors = [
             family.factor(output, product, partial(self._hessian, z, i))
             for i, ((family, output), product) in enumerate(zip(pairs, at_reference, strict=True))
         ]
-        return gradients, factors
+        return value, gradients, factors
 
     def hessian_product(self, z, directions):
-        """The gradient of F and its Hessian times `directions`."""
+        """F, its gradient, and its Hessian times `directions`."""
         with tf.GradientTape() as outer:
             outer.watch(z)
             with tf.GradientTape() as inner:
@@ -74,7 +75,7 @@ class OutputCurvature:
                 value = self.loss(z)
             gradients = _dense(inner.gradient(value, z, unconnected_gradients="zero"))
         products = outer.gradient(gradients, z, directions, unconnected_gradients="zero")
-        return gradients, _dense(products)
+        return value, gradients, _dense(products)
 
     def residuals(self, gradients, factors):
         """`r = S^-1 g`, (batch, rows), of losses without a rest."""
@@ -132,17 +133,20 @@ class OutputCurvature:
         def column(direction):
             directions = [tf.zeros_like(output) for output in z]
             directions[i] += tf.reshape(direction, [1, *z[i].shape[1:]])
-            return tf.reshape(self.hessian_product(z, directions)[1][i], [-1, size])
+            return tf.reshape(self.hessian_product(z, directions)[-1][i], [-1, size])
 
         signature = tf.TensorSpec([None, size], z[i].dtype)
         H = for_each_row(column, tf.eye(size, dtype=z[i].dtype), signature)
         return tf.transpose(H, [1, 0, 2])
 
 
-def with_masks(values, outputs):
-    """`values` with the masks of `outputs`: the loss reads a mask from the tensor itself."""
-    for value, output in zip(values, outputs, strict=True):
-        mask = getattr(output, "_keras_mask", None)
+def masks_of(outputs):
+    """For each output its mask or None: the loss reads a mask from the tensor itself."""
+    return [getattr(output, "_keras_mask", None) for output in outputs]
+
+
+def with_masks(values, masks):
+    for value, mask in zip(values, masks, strict=True):
         if mask is not None:
             value._keras_mask = mask
     return values

@@ -26,13 +26,17 @@ def step(damping):
 class Model:
     """As much of a solver's model as a rule asks for."""
 
-    def __init__(self, weights=None, first_finite=0.0, first_right_slope=0.0):
+    def __init__(self, weights=None, first_finite=0.0, first_right_slope=0.0, wrong=-1.0):
         self.weights = weights
         self.first_finite = first_finite
         self.first_right_slope = first_right_slope
+        self.wrong = wrong
 
     def no_candidate(self):
         return tf.zeros(5, tf.float64)
+
+    def agreed(self, values):
+        return values
 
     def gradient_length(self):
         return tf.norm(tf.constant(G))
@@ -43,7 +47,7 @@ class Model:
     def solve(self, damping):
         s, slope = solve(damping)
         s, slope = (tf.where(damping >= self.first_finite, v, np.nan) for v in (s, slope))
-        return s, tf.norm(s), tf.where(damping >= self.first_right_slope, slope, -slope)
+        return s, tf.norm(s), tf.where(damping >= self.first_right_slope, slope, self.wrong * slope)
 
 
 def solve(damping):
@@ -80,8 +84,9 @@ def test_singular_matrix_is_damped():
     np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
 
 
-def test_step_that_is_too_long_is_damped_whatever_its_slope():
-    rounded = Model(first_right_slope=1e-13)
+@pytest.mark.parametrize("wrong", [-1.0, np.inf])  # rounding, overflow
+def test_step_that_is_too_long_is_damped_whatever_its_slope(wrong):
+    rounded = Model(first_right_slope=1e-13, wrong=wrong)
     s, *_ = RULES["trust_region"].propose(state(radius=1.0), rounded)
     np.testing.assert_allclose(np.linalg.norm(s), 1, rtol=0.1)
 

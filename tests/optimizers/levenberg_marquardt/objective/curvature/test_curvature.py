@@ -127,7 +127,7 @@ def test_gradient_and_curvature(name, shape, weighted, float64):
 
     family = family_of(loss)
     curvature = OutputCurvature([family], [z[0].size], value)
-    (gradient,), (factor,) = curvature([masked(z)])
+    _, (gradient,), (factor,) = curvature([masked(z)])
     expected = differences(lambda v: value([masked(v)]).numpy(), z, 1e-6)
     np.testing.assert_allclose(gradient.numpy().reshape(-1), expected, atol=1e-8)
 
@@ -204,7 +204,7 @@ def test_probabilities_and_logits_have_the_same_curvature(kind, weighted, float6
         loss = make(from_logits=from_logits)
         family = family_of(loss)
         curvature = OutputCurvature([family], [z[0].size], keras_loss(loss, y, weight))
-        _, (factor,) = curvature([tf.constant(z)])
+        *_, (factor,) = curvature([tf.constant(z)])
         S_t = family.cotangents(factor).numpy()
         return np.einsum("nri,nrj->nij", S_t, S_t)
 
@@ -222,13 +222,13 @@ def test_two_outputs_do_not_disturb_each_other(float64):
 
     families = [family_of(mse), family_of(sparse)]
     curvature = OutputCurvature(families, [2, CLASSES], both)
-    gradients, factors = curvature([tf.constant(z), tf.constant(logits)])
+    _, gradients, factors = curvature([tf.constant(z), tf.constant(logits)])
     for i, (share, loss, target, output) in enumerate(
         [(0.3, mse, y, z), (2, sparse, labelled, logits)]
     ):
         size = output[0].size
         alone = OutputCurvature([families[i]], [size], lambda v, f=loss, t=target: f(t, v[0]))
-        (gradient,), (factor,) = alone([tf.constant(output)])
+        _, (gradient,), (factor,) = alone([tf.constant(output)])
         np.testing.assert_allclose(gradients[i], share * gradient, atol=1e-15)
         np.testing.assert_allclose(factors[i], np.sqrt(share) * factor, atol=1e-15)
     # Side by side, the rows of each output are zero in the other's columns.
