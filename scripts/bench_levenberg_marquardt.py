@@ -17,9 +17,15 @@ Peers, in the same process, from the same weights and on the same batches:
                     `backup_variables()` called, which its `fit` forgets
     tensorflow-graphics            `minimize` as one graph (`tf.function`), where the intermediate
                     products of its Jacobian fit into memory
+    JAX by hand     the same network and step written for JAX alone, all steps in one compiled scan,
+                    without anything that a user would want of an optimizer: an expert's floor
+    torch-levenberg-marquardt 1.2.3
+                    its bare `training_step` without its `fit`, the best of its three solvers
     limit           the J^T J matmul of TensorFlow + LAPACK's Cholesky: what no step with this
                     J^T J can do without
     SGD             a plain gradient step through `fit`, without XLA, for the LSTM
+
+The last two peers come with `pip install 'kerazoo[bench]'` and are left out where they are missing.
 
 Fair: float32; a new random batch at each step, so that a first attempt succeeds; weights and
 damping go back to their beginning before each round; everybody has run before the clock starts;
@@ -30,6 +36,8 @@ scaling "identity" where there are more weights than residuals.
 """
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -256,6 +264,84 @@ class Graphics(Contender):
         self.minimize()
 
 
+class Jax(Contender):
+    """A stack of tanh layers and its step by hand, all steps of an epoch in one compiled scan."""
+
+    def __init__(self, network, batches, steps):
+        import jax
+        from jax import numpy as jnp
+        from jax.flatten_util import ravel_pytree
+
+        super().__init__(network, steps)
+        kernels_and_biases = [jnp.asarray(weight) for weight in network.get_weights()]
+        self.start, as_layers = ravel_pytree(kernels_and_biases)
+        count = len(batches[0])
+        order = np.arange(steps) % count
+        self.batches = [jnp.asarray(part) for part in batches]
+
+        def outputs(w, x):
+            *hidden, kernel, bias = as_layers(w)
+            for i in range(0, len(hidden), 2):
+                x = jnp.tanh(x @ hidden[i] + hidden[i + 1])
+            return (x @ kernel + bias)[..., 0]
+
+        def step(w, place):
+            x, y = self.batches[0][place], self.batches[1][place][:, 0]
+            z = outputs(w, x)
+            J = jax.vmap(jax.grad(outputs), in_axes=(None, 0))(w, x)
+            A = J.T @ J
+            damped = A + jnp.diag(jnp.diag(A) + 1e-12)  # lambda = 1
+            L = jnp.linalg.cholesky(damped)
+            trial = w - jax.scipy.linalg.cho_solve((L, True), J.T @ (z - y))
+            gains = jnp.sum((outputs(trial, x) - y) ** 2) < jnp.sum((z - y) ** 2)
+            return jnp.where(gains, trial, w), None
+
+        self.scan = jax.jit(lambda w: jax.lax.scan(step, w, order)[0])
+        self.run()
+
+    def run(self):
+        self.scan(self.start).block_until_ready()
+
+
+class Torch(Contender):
+    """torch-levenberg-marquardt."""
+
+    def __init__(self, network, batches, steps, solver):
+        import torch
+        from torch_levenberg_marquardt import damping, training
+
+        super().__init__(network, steps)
+        self.weights = [torch.tensor(weight) for weight in network.get_weights()]
+        sizes = [self.weights[0].shape[0], *(bias.shape[0] for bias in self.weights[1::2])]
+        parts = []
+        for inputs, outputs in itertools.pairwise(sizes):
+            parts += [torch.nn.Linear(inputs, outputs), torch.nn.Tanh()]
+        self.torch_network = torch.nn.Sequential(*parts[:-1])
+        self.training = training.LevenbergMarquardtModule(
+            self.torch_network,
+            damping_strategy=damping.StandardDampingStrategy(1.0, dec_factor=1.0),
+            solve_method=solver,
+        )
+        self.batches = [torch.tensor(part) for part in batches]
+        self.steps, steps = min(5, steps), self.steps
+        self.seconds_a_step()
+        self.trial = self.seconds_a_step()
+        self.steps = steps
+
+    def reset(self):
+        import torch
+
+        with torch.no_grad():
+            for theirs, weight in zip(self.torch_network.parameters(), self.weights, strict=True):
+                theirs.copy_(weight.T if weight.ndim == 2 else weight)
+        self.training.reset()
+
+    def run(self):
+        x, y = self.batches
+        for step in range(self.steps):
+            self.training.training_step(x[step % len(x)], y[step % len(x)])
+
+
 class GradientStep(Contender):
     def __init__(self, network, batches, steps):
         super().__init__(network, steps)
@@ -351,6 +437,15 @@ def measure(case, repeats):
             contenders["tensorflow-graphics"] = Graphics(
                 make_network(case), batches, min(20, case.steps)
             )
+        if importlib.util.find_spec("jax"):
+            contenders["JAX by hand"] = Jax(make_network(case), batches, case.steps)
+        if importlib.util.find_spec("torch_levenberg_marquardt"):
+            trials = [
+                Torch(make_network(case), batches, case.steps, solver)
+                for solver in ("qr", "cholesky", "solve")
+            ]
+            best = min(trials, key=lambda peer: peer.trial)
+            contenders["torch-levenberg-marquardt"] = best
         contenders["matmul"] = gram(residuals, weights)
     if case.layers == ["lstm"]:
         contenders["SGD"] = GradientStep(make_network(case), batches, case.steps)
@@ -420,14 +515,16 @@ def ratios(times):
     """Peer / ours where ours is to be faster, ours / it for what ours is held against."""
     ours = times["ours"]
     found = {}
-    for name in ("tf-levenberg-marquardt", "tensorflow-graphics"):
+    for name in ("tf-levenberg-marquardt", "tensorflow-graphics", "torch-levenberg-marquardt"):
         if name in times:
             found[name] = float(np.median(times[name] / ours))
             if "50 a call" in times:
                 found[f"{name}, 50 a call"] = float(np.median(times[name] / times["50 a call"]))
-    for name in ("limit", "SGD"):
+    for name in ("limit", "SGD", "JAX by hand"):
         if name in times:
             found[name] = float(np.median(ours / times[name]))
+            if "50 a call" in times:
+                found[f"{name}, 50 a call"] = float(np.median(times["50 a call"] / times[name]))
     return found
 
 
@@ -439,6 +536,13 @@ def table_row(case, row):
         beside.append(f"{ratio['tf-levenberg-marquardt']:.1f} x faster")
         if "50 a call" in ms:
             beside[-1] += f", {ratio['tf-levenberg-marquardt, 50 a call']:.1f} x with 50 a call"
+        if "torch-levenberg-marquardt" in ratio:
+            faster = ratio["torch-levenberg-marquardt"]
+            beside.append(f"{faster:.1f} x faster than torch-levenberg-marquardt")
+        if "JAX by hand" in ratio:
+            beside.append(f"{ratio['JAX by hand']:.2f} x JAX by hand")
+            if "50 a call" in ms:
+                beside[-1] += f", {ratio['JAX by hand, 50 a call']:.2f} x with 50 a call"
         beside.append(f"{ratio['limit']:.2f} x the limit")
     if "SGD" in ms:
         beside.append(f"{ratio['SGD']:.1f} x a gradient step of {ms['SGD']:.1f} ms")

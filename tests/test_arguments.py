@@ -204,6 +204,16 @@ def curve_fit():
     return models.fit_curve(straight, np.arange(4.0), np.array([0.0, 1.1, 1.9, 3.0]), [0.0, 0.0])
 
 
+@functools.cache
+def curve_fits():
+    return models.fit_curves(straight, np.arange(4.0), LINES, [0.0, 0.0])
+
+
+@functools.cache
+def many_fits():
+    return least_squares().fit_many(X, np.ones((3, 6)), verbose=0)
+
+
 def straight(x, a, b):
     return a + b * x
 
@@ -279,6 +289,7 @@ def train(seed):
 
 
 X, Y = np.random.default_rng(0).normal(size=(6, 2)), np.ones((6, 1))
+LINES = np.array([[0.0, 1.1, 1.9, 3.0], [1.0, 0.9, 1.1, 1.0]])
 SERIES = np.sin(np.arange(20.0))
 RETURNS = np.ones((4, 2))
 ENDED = np.zeros((4, 2), bool)
@@ -647,6 +658,24 @@ TABLE = {
         lambda **kw: curve_fit().predict(**kw),
         {"x": Other((*NO_ARRAY, np.ones((3, 1)), [np.nan]), right=np.ones(3))},
     ),
+    "CurveFits": Target(
+        lambda **kw: curve_fits(),
+        dict.fromkeys(inspect.signature(models.CurveFits).parameters, BY_FIT),
+    ),
+    "CurveFits.predict": Target(
+        lambda **kw: curve_fits().predict(**kw),
+        {
+            "x": Other(
+                (*NO_ARRAY, 1.0, [np.nan], np.ones((3, 2)), [np.ones(2)] * 3), right=np.ones(3)
+            )
+        },
+    ),
+    "CurveFits.stop_reason": Target(
+        lambda **kw: curve_fits().stop_reason(**kw), {"i": Integer(0, 1, right=1)}
+    ),
+    "CurveFits.summary": Target(
+        lambda **kw: curve_fits().summary(**kw), {"rows": Integer(1, also=(None,), right=2)}
+    ),
     "LeastSquares": Target(models.LeastSquares, {"model": Other(NO_MODEL, right=network)}),
     "LeastSquares.compile": Target(
         lambda **kw: models.LeastSquares(network()).compile(**kw),
@@ -709,6 +738,41 @@ TABLE = {
             "validation_steps": COUNT_OR_NONE,
             "validation_batch_size": COUNT_OR_NONE,
             "validation_freq": Other((NO_WORD, 0, 1.5, True, None, [0], [NO_WORD])),
+        },
+    ),
+    "LeastSquares.fit_many": Target(
+        lambda **kw: least_squares().fit_many(**{"verbose": 0, **kw}),
+        {
+            "x": Other((None, NO_WORD, np.float32(1), X[:5], X[:0], np.array([["a"] * 2] * 6)), X),
+            "y": Other(
+                (
+                    None,
+                    NO_WORD,
+                    np.float32(1),
+                    np.ones(6),
+                    np.ones((3, 6, 2)),
+                    np.ones((3, 0)),
+                    np.array([["a"] * 6]),
+                ),
+                right=np.ones((3, 6)),
+            ),
+            "sample_weight": Other(
+                (
+                    NO_WORD,
+                    -np.ones((3, 6)),
+                    np.zeros((3, 6)),
+                    np.ones(6),
+                    np.ones((3, 5)),
+                    np.full((3, 6), np.nan),
+                )
+            ),
+            "starts": Other(
+                (NO_WORD, 1.0, np.ones(3), np.ones((1, 4)), np.ones((2, 1, 3)), [np.ones((1, 3))])
+            ),
+            "epochs": Integer(1, right=5),
+            "shared_x": Other((NO_WORD, None, 1, False), right=True),
+            "absolute_sigma": Boolean(),
+            "verbose": VERBOSE,
         },
     ),
     "LeastSquares.test_on_batch": Target(
@@ -797,6 +861,28 @@ TABLE = {
             "activation": Other((NO_WORD, 1, object())),
         },
     ),
+    "ManyFits": Target(
+        lambda **kw: many_fits(),
+        dict.fromkeys(inspect.signature(models.ManyFits).parameters, BY_FIT),
+    ),
+    "ManyFits.predict": Target(
+        lambda **kw: many_fits().predict(**kw),
+        {
+            "x": Other(
+                (None, NO_WORD, 1.0, np.ones(2), np.ones((2, 5, 2)), np.array([["a", "b"]])),
+                right=np.ones((1, 2)),
+            )
+        },
+    ),
+    "ManyFits.stop_reason": Target(
+        lambda **kw: many_fits().stop_reason(**kw), {"i": Integer(0, 2, right=1)}
+    ),
+    "ManyFits.summary": Target(
+        lambda **kw: many_fits().summary(**kw), {"rows": Integer(1, also=(None,), right=2)}
+    ),
+    "ManyFits.weights_of": Target(
+        lambda **kw: many_fits().weights_of(**kw), {"i": Integer(0, 2, right=1)}
+    ),
     "SeedReport": Target(
         models.SeedReport,
         {
@@ -842,6 +928,37 @@ TABLE = {
             "sigma": Other((NO_WORD, object(), 0.0, -1.0, np.ones(3), np.eye(4), [np.nan] * 4)),
             "bounds": Other((NO_WORD, 1, object(), (1,), (1, 0), (np.nan, 2), ([0] * 3, [9] * 3))),
             "absolute_sigma": Boolean(),
+        },
+    ),
+    "fit_curves": Target(
+        models.fit_curves,
+        {
+            "f": Other((None, NO_WORD, 1, object(), lambda: 1.0), right=lambda: straight),
+            "x": Other((*NO_ARRAY, 1.0, np.ones(3), np.ones((3, 4))), right=np.arange(4.0)),
+            "y": Other((*NO_ARRAY, 1.0, np.ones(4), np.ones((1, 0)), LINES[:, :1]), right=LINES),
+            "p0": Other(
+                (
+                    None,
+                    NO_WORD,
+                    1.0,
+                    object(),
+                    [],
+                    [1.0],
+                    {},
+                    {"a": 1, "c": 1},
+                    [np.nan, 1],
+                    [[1, 2, 3], 1],
+                    [[np.nan, 1], 1],
+                ),
+                right=[1.0, 1.0],
+            ),
+            "sigma": Other((NO_WORD, object(), 0.0, -1.0, np.ones(3), np.nan, np.inf)),
+            "bounds": Other((NO_WORD, 1, object(), (1,), (1, 0), (np.nan, 2), ([0] * 3, [9] * 3))),
+            "absolute_sigma": Boolean(),
+            "starts": Other((NO_WORD, 1.0, object(), {}, [[1.0]], [{"c": 1}], [[np.nan, 1]])),
+            "shared_x": Other((NO_WORD, None, 1, False), right=True),
+            "epochs": Integer(1, right=5),
+            "verbose": VERBOSE,
         },
     ),
     "StatefulLSTMForecaster": Target(
