@@ -554,7 +554,9 @@ class LeastSquares(keras.Model):
             sample_weight = with_weights_checked(sample_weight)
         step = optimizer.step(objective, self._whole_batch, data, compiled)
         optimizer.choice += remark
-        self._track(step.loss, x)
+        several = len(keras.tree.flatten(step.outputs)) > 1
+        # To call it lets the losses of each output be tracked.
+        self._track(loss(step.outputs) if several else step.loss, x)
         return {
             **self.compute_metrics(x, y, step.outputs, sample_weight),
             "report": packed(step, optimizer),  # for `_watched`

@@ -31,6 +31,9 @@ class JointObjective(Objective):
         objective._parts = [part.in_chunks(rows_at_a_time) for part in self._parts]
         return objective
 
+    def made_once(self, name, compute):
+        return compute  # collectives stay in the graph of the step
+
     def outputs(self, w):
         shares = self._on_each_device(lambda part: part.outputs(w))
         z = []

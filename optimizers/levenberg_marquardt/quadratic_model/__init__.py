@@ -5,6 +5,7 @@ A space is the loss near w in the unknowns of a solver:
 - `linearization`, `gradient` (weights,), `norms` of the columns of J;
 - `norms_by_variable`: whether these are one for each weight or one for each variable;
 - `gradient_sizes(g)`: what the convergence test holds against the norms;
+- `gradient_at(w, z)`: that of the loss at other weights, whose outputs are z;
 - `model(norms)`, where momentum is possible `model(norms, v)`: the model, scaled by D.
 
 A model answers a damping with a candidate, whatever its solver keeps of a step:

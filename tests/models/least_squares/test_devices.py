@@ -79,11 +79,10 @@ def test_two_workers_solve_together():
     assert float(process.stdout.split("relative:")[1]) < 1e-10
 
 
-@pytest.mark.parametrize("solver", ["auto", "dual"])
-def test_a_worker_that_dies_is_an_error_for_all(solver):
+def test_a_worker_that_dies_is_an_error_for_all():
     """Within the script's documented time: ten seconds to notice, and its `--grace`."""
-    chunks = ["--jacobian-rows", "9"] if solver == "dual" else []
-    process = run(SCRIPT, *TINY, "--solver", solver, *chunks, "--lose-worker-after", "2")
+    dual = ["--solver", "dual", "--jacobian-rows", "9"]
+    process = run(SCRIPT, *TINY, *dual, "--lose-worker-after", "2")
     assert process.returncode == 1
     assert "RuntimeError: Another worker has died" in process.stdout
     assert "worker 1 ended with code 1" in process.stderr
