@@ -22,13 +22,14 @@ test: .venv/.test
 test-all: .venv/.test
 	$(BIN)/python -m pytest tests
 
-# JAX and PyTorch, in an environment without TensorFlow.
+# JAX and PyTorch, in an environment without TensorFlow. The slow tests run on TensorFlow and JAX:
+# all that `.ci/run` calls must end within forty minutes.
 test-backends: .venv-backends/.created
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest $(BACKENDS)
-	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest $(BACKENDS)
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest $(BACKENDS) -m "not slow"
 
 test-oldest: .venv-oldest/.created
-	.venv-oldest/bin/python -m pytest $(EVERYWHERE)
+	.venv-oldest/bin/python -m pytest $(EVERYWHERE) -m "not slow"
 
 lint: .venv/.lint
 	$(BIN)/ruff check .

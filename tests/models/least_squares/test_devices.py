@@ -71,14 +71,6 @@ def test_two_workers_share_a_network_too_large_for_a_matrix_of_its_weights():
     assert float(process.stdout.split("relative:")[1]) < 1e-5
 
 
-def test_two_workers_solve_together():
-    """In loops with collectives: of chunks, and of conjugate gradients."""
-    process = run(SCRIPT, *TINY, "--solver", "cg", "--jacobian-rows", "9")
-    assert process.returncode == 0, process.stdout + process.stderr[-3000:]
-    assert "the workers' weights are equal: True" in process.stdout
-    assert float(process.stdout.split("relative:")[1]) < 1e-10
-
-
 def test_a_worker_that_dies_is_an_error_for_all():
     """Within the script's documented time: ten seconds to notice, and its `--grace`."""
     dual = ["--solver", "dual", "--jacobian-rows", "9"]

@@ -78,6 +78,7 @@ def by_scipy(y):
     return scipy.optimize.least_squares(residuals, START, xtol=1e-15, ftol=1e-15, gtol=1e-15)
 
 
+@pytest.mark.slow
 def test_the_same_as_a_loop_of_fit(model):
     y = make_data(3)
     weight = np.random.default_rng(1).uniform(0.5, 2, y.shape[:2])
