@@ -27,6 +27,7 @@ class FitWatch:
         self.last = None  # `StopCode` and `Measured`
         self.failure = None
         self.batch = None  # the whole one, once it is read
+        self.batch_size = None  # shapes of the first, where others may have another size
 
     def watched(self, model, train_function, iterator):
         """The logs of the step, or steps, that `train_function` takes."""

@@ -36,7 +36,7 @@ from .network_checks import (
 )
 from .step_report import packed, with_progress_line
 from .strategy_scope import check_metrics, failures_of_workers_named, outside_scope
-from .train_function import TrainFunction, obstacle_to_compiling
+from .train_function import TrainFunction, check_operations, obstacle_to_compiling
 from .uncertainty import Uncertainty
 
 
@@ -164,11 +164,12 @@ class LeastSquares(keras.Model):
             loss_weights: A number for each output, as in Keras.
             metrics: Keras metrics or their names, as in Keras.
             **kwargs: The other arguments of `keras.Model.compile`. For Levenberg-Marquardt
-                `steps_per_execution=50` takes 50 steps in one call, and small steps in half the
-                time: with "auto", the default of `jit_compile`, XLA compiles steps of 10 or more a
-                call, in two to four seconds, for at most 128 weights on a CPU, with the solver
-                "cholesky" and batches of floating numbers in known shapes. True compiles such steps
-                for less than 10 a call too, and is an error for others; False leaves it out.
+                `steps_per_execution=50` takes 50 steps in one call, which makes small steps faster.
+                With `jit_compile="auto"`, the default, XLA compiles steps of 10 or more a call,
+                where the weights are at most 128, on a CPU, with the solver "cholesky" and batches
+                of floating numbers in known shapes; this takes seconds and pays after thousands of
+                steps. True compiles such steps for less than 10 a call too, and is an error for
+                others; False leaves it out.
         """
         if optimizer is None or optimizer == "levenberg_marquardt":
             optimizer = LevenbergMarquardt()
@@ -550,7 +551,9 @@ class LeastSquares(keras.Model):
         objective = self._objective_of(optimizer.weights, loss, self._loss_of_each_output, x)
         # `loss` sees these, so that no step is taken before they are compared.
         y = self._asserted(y, objective.structured(objective.specs), x)
-        if not compiled:  # XLA leaves assertions out
+        if compiled:
+            check_operations(objective.layered_jacobian.kinds_of_operations)
+        else:  # XLA leaves assertions out
             sample_weight = with_weights_checked(sample_weight)
         step = optimizer.step(objective, self._whole_batch, data, compiled)
         optimizer.choice += remark

@@ -4,9 +4,9 @@ A batch that never changes is read once a fit. Of batches that change, as many a
 one call takes steps. So the steps of a call follow each other with nothing in between, and XLA can
 compile them as one program.
 
-That takes it two to four seconds. A small step, which is made of hundreds of tiny operations, then
-takes about half its time: `jit_compile="auto"` does it where `steps_per_execution` asks for many
-steps a call, which is for those who take thousands.
+That takes it seconds. A small step, which is made of hundreds of tiny operations, is then much
+faster: `jit_compile="auto"` does it where `steps_per_execution` asks for many steps a call, which
+is for those who take thousands (`scripts/bench_levenberg_marquardt.py` prints both).
 """
 
 import itertools
@@ -24,8 +24,14 @@ _MANY_STEPS = 10
 _MOST_WEIGHTS = 128
 _MOST_ENTRIES = 2**21  # of J
 
-# What TensorFlow raises, before anything has run, for operations that XLA does not know.
+
+class NotForXLAError(Exception):
+    """Of a network that XLA would compile to something else than TensorFlow runs."""
+
+
+# What TensorFlow raises, before anything has run, for operations that XLA does not know; and ours.
 _NOT_COMPILED = (
+    NotForXLAError,
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
     tf.errors.UnimplementedError,
@@ -52,7 +58,6 @@ class TrainFunction:
         self.compiles = steps_at_once >= _MANY_STEPS if jit_compile == "auto" else jit_compile
         self.must_compile = jit_compile is True
         self.has_compiled = False
-        self.compiled_size = None
         self.obstacle = obstacle
         self.whole_batch = whole_batch
         self.remark = ""
@@ -63,19 +68,21 @@ class TrainFunction:
         self._each, self._compiled_each = _graph(self._on_each), _program(self._on_each)
 
     def __call__(self, iterator, watch):
+        if not isinstance(iterator, tf.data.Iterator):  # as of `train_on_batch`
+            return self._of_batches(iterator)
         if self.whole_batch:
             if watch.batch is None:
                 watch.batch = _without_optionals(next(iterator))
                 self._look_for_obstacles(watch.batch)
+                if self.compiles:
+                    _check_weights(watch.batch)
             return self._taken(self._same, self._compiled_same, watch.batch)
-        if not isinstance(iterator, tf.data.Iterator):
-            return self._of_batches(iterator)
         spec = _without_optionals(iterator.element_spec)
         self._look_for_obstacles(spec)
         if self.compiles and _is_known(spec):
             return self._taken(self._each, self._compiled_each, *self._read(iterator))
         if self.compiles:
-            return self._taken_by_size(iterator)
+            return self._taken_by_size(iterator, watch)
         if self.steps_at_once > 1:
             return self._of_batches(iterator)
         try:
@@ -105,7 +112,10 @@ class TrainFunction:
             except _NOT_COMPILED as error:
                 if self.has_compiled:
                     raise
-                self._give_up("it does not know all operations of the step", error)
+                ours = isinstance(error, NotForXLAError)
+                self._give_up(
+                    str(error) if ours else "it does not know all operations of the step", error
+                )
             else:
                 self.has_compiled = True
                 return logs
@@ -116,20 +126,20 @@ class TrainFunction:
         batches, count = self._next_batches(iterator)
         if not count:
             raise StopIteration
-        check_weights(keras.utils.unpack_x_y_sample_weight(batches)[2])
+        _check_weights(batches)
         return batches, count
 
-    def _taken_by_size(self, iterator):
+    def _taken_by_size(self, iterator, watch):
         """For batches whose spec leaves their size open: XLA compiles those of the first size."""
         batches = [_without_optionals(b) for b in itertools.islice(iterator, self.steps_at_once)]
         logs = None
         for size, same in itertools.groupby(batches, _shapes):
             same = list(same)
-            self.compiled_size = self.compiled_size or size
+            watch.batch_size = watch.batch_size or size
             repeated = same + same[-1:] * (self.steps_at_once - len(same))
             batch = _map(lambda *leaves: tf.stack(leaves), *repeated), tf.constant(len(same))
-            check_weights(keras.utils.unpack_x_y_sample_weight(batch[0])[2])
-            if size == self.compiled_size:
+            _check_weights(batch[0])
+            if size == watch.batch_size:
                 logs = self._taken(self._each, self._compiled_each, *batch)
             else:
                 logs = self._each(*batch)
@@ -228,6 +238,18 @@ def obstacle_to_compiling(optimizer, replicas, batch):
     return None
 
 
+def check_operations(kinds):
+    """Refuses networks with an error that XLA would leave out without a word.
+
+    Args:
+        kinds: Types of the operations of the network.
+    """
+    if any(kind.startswith("Gather") for kind in kinds):
+        raise NotForXLAError("a lookup, whose indices XLA does not check")
+    if "Assert" in kinds:
+        raise NotForXLAError("an assertion in the network, which XLA leaves out")
+
+
 def _graph(steps):
     return tf.function(partial(steps, compiled=False), autograph=False, reduce_retracing=True)
 
@@ -241,6 +263,11 @@ def _without_optionals(data):
     return keras.tree.map_structure(
         lambda leaf: None if isinstance(leaf, tf.experimental.Optional) else leaf, data
     )
+
+
+def _check_weights(batch):
+    """Before the step: XLA leaves out the assertion that a graph has."""
+    check_weights(keras.utils.unpack_x_y_sample_weight(batch)[2])
 
 
 def _is_known(spec):

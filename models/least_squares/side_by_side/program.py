@@ -4,12 +4,15 @@ import numpy as np
 import tensorflow as tf
 
 from ....optimizers.levenberg_marquardt.method import Measured, StopCode
-from ....optimizers.levenberg_marquardt.method.convergence import stop_code, stop_test
-from ....optimizers.levenberg_marquardt.method.damping_rules import Attempt, DampingState
+from ....optimizers.levenberg_marquardt.method.convergence import (
+    largest_cosine,
+    stop_code,
+    stop_test,
+)
+from ....optimizers.levenberg_marquardt.method.damping_rules import RULES, Attempt, DampingState
 from ....optimizers.levenberg_marquardt.method.gain_ratio import SMALLEST_GAIN, gain_ratio
 from ....optimizers.levenberg_marquardt.method.polish import MAX_STEPS, WORTHWHILE
-from ....optimizers.levenberg_marquardt.quadratic_model import SCALINGS
-from .damping_rules import RULES_OF_MANY
+from ....optimizers.levenberg_marquardt.quadratic_model import SCALINGS, scale_of
 from .quadratic_model import QuadraticModels, lengths_of, triangles_of
 
 
@@ -66,7 +69,7 @@ class Program:
         self.eps = np.finfo(self.dtype.as_numpy_dtype).eps
         self.size = networks.weights.size
         self.numbers = numbers
-        self.rule = RULES_OF_MANY[settings.damping_rule]
+        self.rule = RULES[settings.damping_rule]
 
         def one(*shape, dtype=self.dtype):
             return tf.TensorSpec([None, *shape], dtype)
@@ -139,7 +142,7 @@ class Program:
         sloped = tf.reduce_any(g != 0, axis=-1)
         largest = SCALINGS[settings.scaling].norms(fits.norms, norms)
         free = self._free(w, g)
-        model = QuadraticModels(triangle, w, _scale_of(largest), free)
+        model = QuadraticModels(triangle, w, scale_of(largest), free)
 
         state = rule.begin(fits.state, model, self._first_damping(norms, model))
         state = _chosen(fits.attempts == 0, state, fits.state)
@@ -165,7 +168,7 @@ class Program:
 
         # What the step means for the fit, where it ends here.
         downhill = tf.where(free, tf.abs(g), 0.0)
-        cosine = _largest_cosine(downhill, norms, loss)
+        cosine = largest_cosine(downhill, norms, loss)
         measured = Measured(
             gain=tf.math.divide_no_nan(tf.maximum(tf.abs(gained), most_predicted), loss),
             length=tf.math.divide_no_nan(length, weights_length),
@@ -236,7 +239,7 @@ class Program:
         g = tf.linalg.matvec(columns, triangle[:, :, -1], transpose_a=True)
         free = self._free(candidate, g)
         norms = lengths_of(tf.linalg.matrix_transpose(columns))
-        model = QuadraticModels(triangle, candidate, _scale_of(norms), free)
+        model = QuadraticModels(triangle, candidate, scale_of(norms), free)
         c, size, rank = model.undamped()
         s = model.direction(c)
         full = rank == tf.reduce_sum(tf.cast(free, tf.int32), axis=-1)
@@ -301,18 +304,6 @@ def _reduction(data, before, after, r):
     """`F(w) - F(w + s)` of every fit, in a form that does not cancel (`gain_ratio.py`)."""
     d = tf.where(data.root > 0, data.root * (after - before), 0.0)
     return -tf.reduce_sum(d * (r + d / 2), axis=-1)
-
-
-def _largest_cosine(gradient_sizes, norms, loss):
-    lengths = norms * tf.sqrt(2 * loss)[:, None]
-    return tf.reduce_max(tf.where(gradient_sizes > 0, gradient_sizes / lengths, 0.0), axis=-1)
-
-
-def _scale_of(norms):
-    """Norms as divisors: a weight that the loss does not depend on would divide by zero."""
-    eps = np.finfo(norms.dtype.as_numpy_dtype).eps
-    floor = eps * tf.reduce_max(norms, axis=-1, keepdims=True)
-    return tf.where(norms > 0, tf.maximum(norms, floor), tf.ones_like(norms))
 
 
 def _finite(values):

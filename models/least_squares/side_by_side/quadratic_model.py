@@ -25,6 +25,12 @@ class QuadraticModels:
         self.u = tf.linalg.matvec(U, triangle[:, :, -1], transpose_a=True)
         self.w, self.D = w, D
 
+    def no_candidate(self):
+        return tf.zeros_like(self.u)
+
+    def agreed(self, values):
+        return values
+
     def gradient_length(self):
         return lengths_of(self.S * self.u)
 

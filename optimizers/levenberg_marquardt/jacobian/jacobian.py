@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from .blocks import make_block
-from .layer_calls import Recorder, find_usages
+from .layer_calls import Recorder, find_usages, kinds_of_operations
 from .network_as_function import check_derivatives_reach_weights, check_draws_nothing
 
 
@@ -34,6 +34,7 @@ class LayeredJacobian:
         usages, recorder = find_usages(network, weights, x)
         check_draws_nothing(recorder)
         check_derivatives_reach_weights(recorder)
+        self.kinds_of_operations = kinds_of_operations(recorder.graph)
         self.blocks = [make_block(usage, recorder, rows) for usage in usages]
         # Of one inner product, and of what a backward pass and the blocks keep of one row.
         self.product_cost = sum(block.product_cost for block in self.blocks)

@@ -136,6 +136,13 @@ def find_usages(network, weights, x):
     return [Usage(tuple(v), calls) for calls, v in usages.items()], recorder
 
 
+def kinds_of_operations(graph):
+    """Types of all operations of a graph, those in its loops, branches and functions included."""
+    definition = graph.as_graph_def()
+    nodes = [definition.node, *(function.node_def for function in definition.library.function)]
+    return {node.op for of_one in nodes for node in of_one}
+
+
 def holds_batch(tensor):
     """Whether a tensor of `find_usages` has the batch on its first axis."""
     return tensor.shape.rank is not None and tensor.shape.rank > 0 and tensor.shape[0] == _BATCH

@@ -45,10 +45,15 @@ def largest_cosine(gradient_sizes, norms, loss):
 
     `max |g_j| / (|J_j| sqrt(2 |F|))`, where `sqrt(2 F)` is the length of the residuals. 0 where
     the gradient is zero, and infinite where a column or the loss is zero and the gradient is not.
+
+    Args:
+        gradient_sizes: (..., weights).
+        norms: (..., weights), of the columns.
+        loss: (...).
     """
-    lengths = norms * tf.sqrt(2 * tf.abs(loss))
+    lengths = norms * tf.sqrt(2 * tf.abs(loss))[..., None]
     cosines = tf.where(gradient_sizes > 0, gradient_sizes / lengths, 0.0)
-    return tf.reduce_max(cosines)
+    return tf.reduce_max(cosines, axis=-1)
 
 
 def rounding_of_loss(loss, outputs, output_gradients):

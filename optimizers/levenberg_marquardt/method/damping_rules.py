@@ -64,7 +64,8 @@ class TrustRegion:
 
     lambda solves the secular equation `|s(lambda)| = radius` (to a tenth), or is 0 where the
     undamped step is short enough. The radius begins at `|D w|` and follows the gain ratio. An
-    attempt costs up to a few factorizations, and fewer attempts fail.
+    attempt costs up to a few factorizations, and fewer attempts fail. The equations of many fits
+    side by side are solved together, until the last of them is.
     """
 
     first_damping = None  # the first step is as long as the weights
@@ -93,7 +94,7 @@ class TrustRegion:
         eps = np.finfo(radius.dtype.as_numpy_dtype).eps
 
         def unsolved(k, damping, next_damping, length, candidate):
-            return (k == 0) | ((k < self.iterations) & (next_damping != damping))
+            return (k == 0) | ((k < self.iterations) & tf.reduce_any(next_damping != damping))
 
         def body(k, _, damping, *__):
             candidate, length, slope = model.solve(damping)

@@ -94,10 +94,8 @@ class Objective:
             return tf.cast(self._loss(self.structured(z)), w.dtype)
 
     def made_once(self, name, compute):
-        """`compute` as a graph that all its callers share.
-
-        To make an operation takes a hundred times as long as to run it.
-        """
+        """`compute` as a graph that all its callers share: to make operations takes far longer
+        than to run them."""
         if name not in self._made:
 
             def with_masks_apart(*arguments):

@@ -22,7 +22,7 @@ A model answers a damping with a candidate, whatever its solver keeps of a step:
 
 from .iterative_space import IterativeSpace
 from .residual_space import ResidualSpace
-from .scaling import SCALINGS, length_of
+from .scaling import SCALINGS, length_of, scale_of
 from .weight_space import WeightSpace
 
-__all__ = ["SCALINGS", "IterativeSpace", "ResidualSpace", "WeightSpace", "length_of"]
+__all__ = ["SCALINGS", "IterativeSpace", "ResidualSpace", "WeightSpace", "length_of", "scale_of"]

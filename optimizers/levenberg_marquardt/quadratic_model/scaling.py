@@ -31,9 +31,13 @@ SCALINGS = {"max": Max(), "diagonal": Diagonal(), "identity": Identity()}
 
 
 def scale_of(norms):
-    """Norms as divisors: a weight that the loss does not depend on would divide by zero."""
+    """Norms as divisors: a weight that the loss does not depend on would divide by zero.
+
+    Args:
+        norms: (..., weights).
+    """
     eps = np.finfo(norms.dtype.as_numpy_dtype).eps
-    floor = eps * tf.reduce_max(norms)
+    floor = eps * tf.reduce_max(norms, axis=-1, keepdims=True)
     return tf.where(norms > 0, tf.maximum(norms, floor), tf.ones_like(norms))
 
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerazoo.models.least_squares.side_by_side.damping_rules import TrustRegions
 from kerazoo.models.least_squares.side_by_side.quadratic_model import QuadraticModels, triangles_of
 from kerazoo.models.least_squares.side_by_side.spread import unit_errors
 from kerazoo.optimizers._weight_spread import WeightSpread
-from kerazoo.optimizers.levenberg_marquardt.method.damping_rules import DampingState
+from kerazoo.optimizers.levenberg_marquardt.method.damping_rules import RULES, DampingState
 
 RNG = np.random.default_rng(0)
 
@@ -52,7 +51,7 @@ def test_regions_hold_where_columns_are_equal(dtype):
     r = np.concatenate([np.ones((2, 5)), RNG.normal(size=(2, 5))]).astype(dtype)
     radius = tf.constant([0.1, 1e6, 0.1, 1e6], dtype)
     state = DampingState(tf.zeros_like(radius), tf.ones_like(radius), radius)
-    _, length, state = TrustRegions().propose(state, models_of(J, r))
+    _, length, state = RULES["trust_region"].propose(state, models_of(J, r))
     np.testing.assert_allclose(length[::2], radius[::2], rtol=0.11)
     assert (length[1::2] < radius[1::2]).numpy().all()
     assert (state.damping[1::2] == 0).numpy().all()

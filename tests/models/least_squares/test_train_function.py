@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from speed import slow_but
 
 from kerazoo.losses import Cauchy
 from kerazoo.models import LeastSquares
@@ -184,6 +185,29 @@ def test_what_xla_does_not_know_is_taken_without_it():
         required.fit(x, y, verbose=0)
 
 
+def asserted(x):
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(x < 100), [x])]):
+        return tf.identity(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("obstacle", "layer", "message"),
+    [
+        ("a lookup", lambda: L.Embedding(5, 3), "indices"),
+        ("an assertion", lambda: L.Lambda(asserted, output_shape=(1,)), "assert"),
+    ],
+)
+def test_errors_that_xla_would_leave_out_are_kept(obstacle, layer, message):
+    x = np.arange(20, dtype="float32")[:, None] % 5
+    inputs = keras.Input((1,))
+    model = compiled(keras.Model(inputs, L.Dense(1)(L.Flatten()(layer()(inputs)))), 10)
+    model.fit(x, x, verbose=0)
+    assert f"not compiled by XLA ({obstacle}" in model.optimizer.choice
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model.fit(x + 1000, x, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("obstacle", "arguments", "units", "cast"),
     [
@@ -222,11 +246,38 @@ def test_a_saved_model_compiles_as_before(tmp_path):
         assert loaded.get_compile_config()["jit_compile"] == given
 
 
-def test_negative_weights_in_batches_read_ahead():
+@pytest.mark.parametrize("size", slow_but(40, of=[20, 40]))  # of two batches, of the whole
+def test_negative_weights_in_compiled_steps(size):
+    """XLA leaves assertions out."""
     x, y = data()
     weight = np.ones((40, 1), "float32")
     weight[3] = -1
-    batches = tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(20, drop_remainder=True)
+    batches = tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(size, drop_remainder=True)
     model = compiled(network(), 2, jit_compile=True)
+    before = weights_of(model)
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(batches, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(weights_of(model), before)
+
+
+def test_single_batches_after_a_fit_are_their_own():
+    """What a fit knows of its whole batch is none of theirs."""
+    x = np.linspace(-1, 1, 30, dtype="float32")[:, None]
+    model = compiled(keras.Sequential([keras.Input((1,)), L.Dense(1)]), damping_rule="nielsen")
+    model.fit(x, 3 * x - 1, epochs=10, verbose=0)
+    for slope in (2, 5):
+        for _ in range(8):
+            model.train_on_batch(x, slope * x)
+        np.testing.assert_allclose(weights_of(model), [slope, 0], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_each_fit_compiles_the_size_of_its_own_batches():
+    """tf.data leaves the size open, since the last batch may be smaller."""
+    x, y = data(45)
+    model = compiled(network(), 2, jit_compile=True)
+    for size in (20, 15):
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(size)
+        model.fit(batches.take(2), verbose=0, shuffle=False)
+        assert f"{size} residuals" in model.optimizer.choice
+        assert model.optimizer.choice.endswith(", compiled by XLA")

@@ -146,6 +146,7 @@ def masks_of(outputs):
 
 
 def with_masks(values, masks):
+    """`values` with these masks."""
     for value, mask in zip(values, masks, strict=True):
         if mask is not None:
             value._keras_mask = mask
